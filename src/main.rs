@@ -1,0 +1,2 @@
+//! Homing.
+fn main() {}
