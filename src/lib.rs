@@ -1,1 +1,32 @@
-//! Homing.
+//! Homing: a mail login proxy for IMAP, POP3 and ManageSieve with an embedded director.
+//!
+//! The rooms, in the order a connection meets them:
+//!
+//! - [`config`]: `dovecot.conf` read, checked and typed; every problem is reported at once.
+//! - [`listener`]: binds, accepts, reads PROXY headers, and hands out accepted connections.
+//! - [`tls`]: certificates by name with reload, handshakes with clients and with backends.
+//! - [`session`]: drives one connection from greeting to end; the registry of live sessions.
+//! - [`auth`]: asks Dovecot's auth socket or the embedded password files.
+//! - [`director`]: which backend a user belongs to; the placement guard.
+//! - [`backend`]: connects and logs in at the backend.
+//! - [`forwarding`]: moves bytes until one side ends.
+//! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
+//! - [`observe`]: log lines that fail2ban reads.
+//! - [`lifecycle`]: signals, reload, shutdown, privileges.
+//! - [`app`]: wires the rooms together.
+//! - [`cli`], [`demo`]: what a person starts.
+
+pub mod app;
+pub mod auth;
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod director;
+pub mod forwarding;
+pub mod lifecycle;
+pub mod listener;
+pub mod observe;
+pub mod session;
+pub mod tls;
+pub mod transport;

@@ -1,0 +1,1 @@
+//! Connects to a backend and logs the user in there.

@@ -1,0 +1,27 @@
+//! Settings of the director.
+
+use std::time::Duration;
+
+/// Which backend a user belongs to (spec/director.md 1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectorSettings {
+    /// `director_mail_servers`, split at white space, not yet resolved. Empty: no director; every auth
+    /// reply must name its host.
+    pub mail_servers: Vec<String>,
+    /// `director_servers`, split at white space. Several directors are not supported yet.
+    pub servers: Vec<String>,
+    /// `director_username_hash`; checked to be expandable.
+    pub username_hash: String,
+    /// `director_user_expire`, at least 10 s.
+    pub user_expire: Duration,
+    /// `director_user_kick_delay`.
+    pub user_kick_delay: Duration,
+    /// `director_max_parallel_moves`, at least 1.
+    pub parallel_moves_max: u32,
+    /// `director_max_parallel_kicks`, at least 1.
+    pub parallel_kicks_max: u32,
+    /// `director_flush_socket`.
+    pub flush_socket: String,
+    /// `auth_master_user_separator`: names are cut here before hashing.
+    pub master_user_separator: Option<char>,
+}

@@ -1,0 +1,1 @@
+//! Which backend a user belongs to.

@@ -1,0 +1,1 @@
+//! Moves bytes between client and backend until one side ends.

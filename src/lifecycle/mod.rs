@@ -1,0 +1,1 @@
+//! Signals, reload, shutdown, privileges.

@@ -1,0 +1,1 @@
+//! Binds, accepts, reads PROXY headers.

@@ -1,0 +1,1 @@
+//! Drives one connection from greeting to end.

@@ -1,0 +1,1 @@
+//! A byte stream, plain or TLS.
