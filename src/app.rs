@@ -1,1 +1,244 @@
-//! Wiring only: builds each room from its part of the settings and owns the order of shutdown.
+//! Wiring only: builds each room from its part of the settings, and owns the order of reload and shutdown.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{Auth, AuthError},
+    backend::{Backends, HostStates},
+    config::{
+        self,
+        settings::{ListenerSettings, ProxyHeaderSettings, Settings},
+    },
+    director::{Director, DirectorError},
+    lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
+    listener::{BindError, Listener},
+    observe::LogHandle,
+    session::{Generation, Sessions, Stop},
+    tls::{ClientTls, ServerTls, TlsError},
+};
+
+/// How long sessions may take to leave at shutdown before the process ends anyway.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
+
+/// Why the program cannot start, or a reload is refused.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[source] io::Error),
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Certificates or keys are not usable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The authentication cannot be set up.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The director cannot be set up.
+    #[error(transparent)]
+    Director(#[from] DirectorError),
+    /// Root privileges could not be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+}
+
+/// The running program.
+pub struct App {
+    config: Option<PathBuf>,
+    settings: Arc<Settings>,
+    sessions: Sessions,
+    director: Director,
+    hosts: Arc<HostStates>,
+    proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
+    listeners: HashMap<ListenerSettings, CancellationToken>,
+    /// Ends the background work of the current generation.
+    generation_stop: CancellationToken,
+    log: LogHandle,
+}
+
+impl App {
+    /// Binds, drops privileges, and starts serving. `config` is read again at a reload.
+    pub async fn start(settings: Settings, config: Option<PathBuf>, log: LogHandle) -> Result<Self, StartError> {
+        lifecycle::raise_open_files();
+        let bound = bind(&settings.listeners)?;
+        let hosts = Arc::<HostStates>::default();
+        let settings = Arc::new(settings);
+        let director = Director::new(&settings.director).await?;
+        let generation_stop = CancellationToken::new();
+        let generation = build(&settings, None, &hosts, &generation_stop)?;
+        let sessions = Sessions::new(generation, director.clone());
+        let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
+        if let Some(user) = &settings.process.login_user {
+            lifecycle::drop_to(user)?;
+        }
+        let mut app = Self {
+            config,
+            settings,
+            sessions,
+            director,
+            hosts,
+            proxy_header,
+            listeners: HashMap::new(),
+            generation_stop,
+            log,
+        };
+        app.serve(bound);
+        Ok(app)
+    }
+
+    /// The sessions of this program.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Serves until asked to stop.
+    pub async fn run(mut self) -> Result<(), StartError> {
+        let mut signals = Signals::new().map_err(StartError::Signals)?;
+        Supervisor.ready();
+        loop {
+            match signals.next().await {
+                Request::Stop => break,
+                Request::Reload => self.reload_and_report().await,
+                Request::ReopenLogs => self.log.reopen(),
+            }
+        }
+        Supervisor.stopping();
+        self.shut_down(signals).await;
+        Ok(())
+    }
+
+    async fn reload_and_report(&mut self) {
+        Supervisor.reloading();
+        tracing::warn!(target: "homing::app", "SIGHUP received - reloading configuration");
+        if let Err(error) = self.reload().await {
+            tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
+        }
+        Supervisor.ready();
+    }
+
+    /// Checks the configuration first; on any error nothing changes.
+    async fn reload(&mut self) -> Result<(), ReloadError> {
+        let Some(path) = &self.config else { return Ok(()) };
+        let outcome = config::load(path);
+        let settings = outcome.settings.ok_or_else(|| ReloadError::Config(outcome.report.to_string()))?;
+        self.apply(settings).await?;
+        Ok(())
+    }
+
+    async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
+        let settings = Arc::new(settings);
+        let stop = CancellationToken::new();
+        let current = self.sessions.generation();
+        let auth = (self.settings.auth == settings.auth).then(|| current.auth().clone());
+        let generation = build(&settings, auth, &self.hosts, &stop)?;
+        let added: Vec<_> =
+            settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned().collect();
+        let removed: Vec<_> =
+            self.listeners.keys().filter(|l| !settings.listeners.contains(l)).cloned().collect();
+        // An address whose role changes is bound only after the old listener let go of it.
+        let replaced = |l: &ListenerSettings| removed.iter().any(|r| r.address == l.address);
+        let (late, early): (Vec<_>, Vec<_>) = added.into_iter().partition(replaced);
+        let bound = bind(&early)?;
+        self.director.reload(&settings.director).await?;
+        for listener in &removed {
+            if let Some(stop) = self.listeners.remove(listener) {
+                stop.cancel();
+            }
+        }
+        self.proxy_header.store(Arc::new(settings.proxy_header.clone()));
+        self.sessions.set_generation(generation);
+        self.generation_stop.cancel();
+        self.generation_stop = stop;
+        let ends_sessions = settings.process.shutdown_clients;
+        self.settings = settings;
+        self.serve(bound);
+        if !late.is_empty() {
+            tokio::time::sleep(REBIND_PAUSE).await;
+            self.serve(bind(&late)?);
+        }
+        if ends_sessions {
+            self.sessions.registry().stop_all(Stop::Shutdown);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, listeners: Vec<(ListenerSettings, Listener)>) {
+        for (settings, listener) in listeners {
+            let stop = CancellationToken::new();
+            let sessions = self.sessions.clone();
+            let serve = listener.run(Arc::clone(&self.proxy_header), stop.clone(), move |accepted| {
+                sessions.spawn(accepted);
+            });
+            tokio::spawn(serve);
+            self.listeners.insert(settings, stop);
+        }
+    }
+
+    /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
+    /// they end by themselves or a second request to stop arrives.
+    async fn shut_down(mut self, mut signals: Signals) {
+        for (_, stop) in self.listeners.drain() {
+            stop.cancel();
+        }
+        let registry = Arc::clone(self.sessions.registry());
+        if !self.settings.process.shutdown_clients {
+            tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
+            let again = async { while signals.next().await != Request::Stop {} };
+            tokio::select! {
+                () = registry.emptied() => {}
+                () = again => {}
+            }
+        }
+        registry.stop_all(Stop::Shutdown);
+        if tokio::time::timeout(SHUTDOWN_TIME, registry.emptied()).await.is_err() {
+            tracing::warn!(target: "homing::app", "{} sessions did not end in time", registry.len());
+        }
+        self.generation_stop.cancel();
+        self.log.flush();
+    }
+}
+
+/// Time for a listener task to close its socket before the same address is bound again.
+const REBIND_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Error)]
+enum ReloadError {
+    #[error("the new configuration has errors\n{0}")]
+    Config(String),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listener)>, BindError> {
+    listeners.iter().map(|settings| Ok((settings.clone(), Listener::bind(settings)?))).collect()
+}
+
+/// Everything that depends on the settings and is replaced as a whole.
+fn build(
+    settings: &Arc<Settings>,
+    auth: Option<Auth>,
+    hosts: &Arc<HostStates>,
+    stop: &CancellationToken,
+) -> Result<Generation, StartError> {
+    let tls = ServerTls::new(&settings.tls)?;
+    if let Some(tls) = &tls {
+        tls.watch(stop.clone());
+    }
+    let backends = Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
+    let auth = match auth {
+        Some(auth) => auth,
+        None => Auth::start(&settings.auth)?,
+    };
+    Ok(Generation::new(Arc::clone(settings), auth, tls, backends))
+}

@@ -1,2 +1,7 @@
-//! Homing.
-fn main() {}
+//! `homing`: arguments, then the command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    homing::cli::main()
+}

@@ -1,1 +1,83 @@
-//! Connects to a backend and logs the user in there.
+//! Connects to the user's backend and logs the user in there: source address, TLS, the dialect's dialogue,
+//! time limits, retries (spec/login-proxy.md 7). It knows nothing of how the backend was chosen.
+
+mod attempt;
+mod connect;
+mod hosts;
+mod pacing;
+mod retry;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use homing_login::{BackendFailure, BackendSuccess, ClientIdentity, ProxyTarget};
+
+use crate::{config::settings::BackendSettings, tls::ClientTls, transport::Transport};
+pub use hosts::HostStates;
+pub use pacing::{LiveSession, Pacing};
+
+/// Everything needed to reach backends, under one set of settings. Cheap to clone.
+#[derive(Clone)]
+pub struct Backends {
+    settings: Arc<BackendSettings>,
+    tls: ClientTls,
+    hosts: Arc<HostStates>,
+    sources: Arc<connect::Sources>,
+}
+
+/// One user's login at one backend.
+pub struct LoginRequest<'a> {
+    /// Fields of the auth reply, the director's host filled in.
+    pub target: &'a ProxyTarget,
+    /// Address to connect to.
+    pub ip: IpAddr,
+    /// The client as known now.
+    pub client: ClientIdentity,
+    /// See [`homing_login::BackendLogin::ask_capabilities`].
+    pub ask_capabilities: bool,
+    /// See [`homing_login::BackendLogin::known_capabilities`].
+    pub known_capabilities: Option<String>,
+}
+
+/// What came of a login.
+pub struct LoginOutcome {
+    /// Lines for the client that arrived during the login, in order.
+    pub client_lines: Vec<Bytes>,
+    /// IMAP capabilities to remember for the next login of this client connection.
+    pub capabilities: Option<String>,
+    /// Attempts after the first.
+    pub reconnects: u32,
+    /// From the first connect to the end.
+    pub took: Duration,
+    /// The connection, or the last failure.
+    pub result: Result<BackendStream, BackendFailure>,
+}
+
+/// A backend connection after a successful login.
+pub struct BackendStream {
+    /// Both directions.
+    pub transport: Transport,
+    /// The backend's answer and what came behind it.
+    pub success: BackendSuccess,
+    /// Our own address, for the log.
+    pub local: Option<SocketAddr>,
+    /// Bytes written to the backend so far.
+    pub sent: u64,
+}
+
+impl Backends {
+    /// `hosts` outlives reloads; it is what was learned about backends while running.
+    pub fn new(settings: BackendSettings, tls: ClientTls, hosts: Arc<HostStates>) -> Self {
+        let sources = Arc::new(connect::Sources::new(&settings.source_ips));
+        Self { settings: Arc::new(settings), tls, hosts, sources }
+    }
+
+    /// Logs in, repeating attempts as spec/login-proxy.md 7.4 says. Dropping the future closes the connection.
+    pub async fn login(&self, request: LoginRequest<'_>) -> LoginOutcome {
+        retry::login(self, request).await
+    }
+}

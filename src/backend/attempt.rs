@@ -1,0 +1,227 @@
+//! One attempt: connect, TLS, dialogue. The dialogue says what to do; this loop does it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use homing_imap::ImapBackend;
+use homing_login::{
+    BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess, FailureClass,
+    Service, TlsUse,
+};
+use homing_managesieve::SieveBackend;
+use homing_pop3::Pop3Backend;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{BackendStream, Backends, LoginRequest, connect};
+use crate::transport::Transport;
+
+/// Bytes asked for by one read during the login.
+const READ_BYTES: usize = 4096;
+
+/// Lines for the client kept during one login; more than this is dropped, since no sane backend sends them.
+const CLIENT_LINES_BYTES_MAX: usize = 16 * 1024;
+
+/// What one attempt leaves behind besides its result.
+#[derive(Default)]
+pub(super) struct Traces {
+    pub(super) client_lines: Vec<Bytes>,
+    client_lines_bytes: usize,
+    pub(super) capabilities: Option<String>,
+    sent: u64,
+}
+
+/// One attempt within the time limit. `started` is the start of the whole login.
+pub(super) async fn attempt(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    traces: &mut Traces,
+    started: Instant,
+) -> Result<BackendStream, BackendFailure> {
+    let limit = limit_of(backends, request);
+    let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
+    let stream = tcp(backends, request, started, deadline).await?;
+    let local = stream.local_addr().ok();
+    let mut dialogue = dialogue_for(backends, request, traces.capabilities.clone());
+    traces.sent = 0;
+    let driven = drive(backends, request, stream, dialogue.as_mut(), traces);
+    let result = match tokio::time::timeout_at(deadline, driven).await {
+        Ok(result) => result,
+        Err(_) => Err(failure(FailureClass::Connect, format!("Login timed out in state={}", dialogue.state()))),
+    };
+    if let Some(capabilities) = dialogue.capabilities() {
+        traces.capabilities = Some(capabilities.to_owned());
+    }
+    let (transport, success) = result?;
+    Ok(BackendStream { transport, success, local, sent: traces.sent })
+}
+
+/// Stands for "no limit" in deadline arithmetic.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// `proxy_timeout`, else `login_proxy_timeout`; `None`: no limit.
+pub(super) fn limit_of(backends: &Backends, request: &LoginRequest<'_>) -> Option<Duration> {
+    let limit = request.target.timeout.unwrap_or(backends.settings.timeout);
+    (!limit.is_zero()).then_some(limit.min(FOREVER))
+}
+
+async fn tcp(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    started: Instant,
+    deadline: tokio::time::Instant,
+) -> Result<TcpStream, BackendFailure> {
+    let destination = SocketAddr::new(request.ip, request.target.port);
+    let after = request.target.immediate_failure_after;
+    let Some(connecting) = backends.hosts.begin(destination, Instant::now(), after) else {
+        return Err(failure(FailureClass::Connect, HOST_IS_DOWN.to_owned()));
+    };
+    let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
+    let connected = match tokio::time::timeout_at(deadline, connect::connect(destination, source)).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error())),
+    };
+    match connected {
+        Ok(stream) => {
+            connecting.succeeded(Instant::now());
+            Ok(stream)
+        }
+        Err(error) => {
+            connecting.failed(Instant::now(), started);
+            let text =
+                format!("connect({}, {}) failed: {}", request.ip, request.target.port, plain_text(&error));
+            Err(failure(FailureClass::Connect, text))
+        }
+    }
+}
+
+/// The log text of spec/login-proxy.md 7.5; never retried.
+pub(super) const HOST_IS_DOWN: &str = "Host is down";
+
+fn dialogue_for(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    known_capabilities: Option<String>,
+) -> Box<dyn BackendDialogue> {
+    let target = request.target;
+    let login = BackendLogin {
+        user: target.destuser.clone(),
+        password: target.password.clone().unwrap_or_default(),
+        master: target.master.clone(),
+        mechanism: target.mechanism.clone(),
+        starttls: matches!(target.tls, TlsUse::StartTls { .. }),
+        tls: matches!(target.tls, TlsUse::Implicit { .. }),
+        not_trusted: target.not_trusted,
+        no_pipelining: target.no_pipelining,
+        client: request.client.clone(),
+        forward: target.forward.clone(),
+        ask_capabilities: request.ask_capabilities,
+        known_capabilities: known_capabilities.or_else(|| request.known_capabilities.clone()),
+    };
+    let _ = backends;
+    match request.client.service {
+        Service::Imap => Box::new(ImapBackend::new(login)),
+        Service::Pop3 => Box::new(Pop3Backend::new(login)),
+        Service::Sieve => Box::new(SieveBackend::new(login)),
+    }
+}
+
+async fn drive(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    stream: TcpStream,
+    dialogue: &mut dyn BackendDialogue,
+    traces: &mut Traces,
+) -> Result<(Transport, BackendSuccess), BackendFailure> {
+    let mut transport = match request.target.tls {
+        TlsUse::Implicit { verify } => handshake(backends, request, stream, verify, dialogue).await?,
+        TlsUse::No | TlsUse::StartTls { .. } => Transport::Plain(stream),
+    };
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        while let Some(output) = dialogue.poll_output() {
+            match output {
+                BackendOutput::Send(bytes) => {
+                    transport.write_all(bytes.expose()).await.map_err(|e| lost(Some(&e), dialogue))?;
+                    traces.sent += bytes.len() as u64;
+                }
+                BackendOutput::StartTls => {
+                    let plain = transport.into_plain().ok_or_else(|| internal("STARTTLS inside TLS"))?;
+                    let verify = matches!(request.target.tls, TlsUse::StartTls { verify: true });
+                    transport = handshake(backends, request, plain, verify, dialogue).await?;
+                    traces.sent = 0;
+                    dialogue.handle(BackendInput::TlsUp);
+                }
+                BackendOutput::ClientLine(line) => traces.keep_client_line(line),
+                BackendOutput::Warning(text) => {
+                    tracing::warn!(target: "homing::backend", session = %request.client.session, "{text}");
+                }
+                BackendOutput::LoggedIn(success) => return Ok((transport, success)),
+                BackendOutput::Failed(failure) => return Err(failure),
+            }
+        }
+        transport.flush().await.map_err(|e| lost(Some(&e), dialogue))?;
+        let count = transport.read(&mut buffer).await.map_err(|e| lost(Some(&e), dialogue))?;
+        if count == 0 {
+            return Err(lost(None, dialogue));
+        }
+        dialogue.handle(BackendInput::Bytes(buffer.get(..count).unwrap_or_default()));
+    }
+}
+
+impl Traces {
+    fn keep_client_line(&mut self, line: Bytes) {
+        self.client_lines_bytes += line.len();
+        if self.client_lines_bytes <= CLIENT_LINES_BYTES_MAX {
+            self.client_lines.push(line);
+        }
+    }
+}
+
+async fn handshake(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    stream: TcpStream,
+    verify: bool,
+    dialogue: &dyn BackendDialogue,
+) -> Result<Transport, BackendFailure> {
+    let host = request.target.host.as_deref().unwrap_or_default();
+    match backends.tls.connect(stream, host, verify).await {
+        Ok(stream) => Ok(Transport::Client(Box::new(stream))),
+        Err(error) => {
+            let text = format!("Disconnected by server: Connection closed: {error} (state={})", dialogue.state());
+            Err(failure(FailureClass::Connect, text))
+        }
+    }
+}
+
+fn lost(error: Option<&io::Error>, dialogue: &dyn BackendDialogue) -> BackendFailure {
+    let cause = error.map_or(String::new(), |e| format!(": {}", plain_text(e)));
+    failure(
+        FailureClass::Connect,
+        format!("Disconnected by server: Connection closed{cause} (state={})", dialogue.state()),
+    )
+}
+
+fn internal(text: &str) -> BackendFailure {
+    failure(FailureClass::Internal, text.to_owned())
+}
+
+fn failure(class: FailureClass, text: String) -> BackendFailure {
+    BackendFailure { class, text, reply: None }
+}
+
+/// The system's words without the number that `io::Error` appends.
+pub(super) fn plain_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text.get(..at).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,47 @@
+//! `homing run`: configuration, log, runtime, program.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{EXIT_CONFIG, complain};
+use crate::{app::App, config, config::settings::Settings, observe};
+
+pub(super) fn run(path: &Path) -> ExitCode {
+    let outcome = config::load(path);
+    let Some(settings) = outcome.settings else {
+        complain(&format!("the configuration has errors\n{}", outcome.report));
+        return ExitCode::from(EXIT_CONFIG);
+    };
+    let log = match observe::start(&settings.log, &settings.process.instance_name) {
+        Ok(log) => log,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    for line in outcome.report.warnings() {
+        tracing::warn!(target: "homing::config", "{line}");
+    }
+    serve(settings, path, log)
+}
+
+fn serve(settings: Settings, path: &Path, log: observe::LogHandle) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = runtime.block_on(async {
+        let app = App::start(settings, Some(path.to_owned()), log).await?;
+        app.run().await
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(target: "homing::app", "{error}");
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! After the login: bytes flow until one side ends, the director kicks the user, or the program stops. The
+//! guards (placement, seat, pacing) live exactly as long.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use homing_login::Service;
+use tokio::io::AsyncReadExt;
+
+use super::{
+    log::SessionEnd,
+    login::{ClientSide, Handover},
+    registry::Stop,
+};
+use crate::{
+    director::Placement,
+    forwarding::{self, Ends, EndedBy},
+    transport::Transport,
+};
+
+/// Forwards until the session is over.
+pub(super) async fn run(handover: Handover) {
+    let Handover { client, target, placement, address, backend, backend_unread, backend_sent } = handover;
+    let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
+    seat.logged_in(target.user.clone(), address);
+    let mut live = shared.pacing.enter(address);
+    let farewell = generation.settings().process.shutdown_farewell.then(|| farewell(client.service)).flatten();
+    let ends = Ends { client: transport, to_backend: unread, backend, to_client: backend_unread };
+    let mut stopped = None;
+    let stop = async {
+        let (reason, farewell) = tokio::select! {
+            _ = seat.stopped() => (SessionEnd::ShuttingDown, farewell),
+            reason = kicked(placement.as_ref()) => (SessionEnd::Kicked(reason), None),
+        };
+        stopped = Some(reason);
+        forwarding::Stop { farewell }
+    };
+    let end = forwarding::forward(ends, stop, forwarding::counters()).await;
+    drop(placement);
+    let by_server = end.by != EndedBy::Client && stopped != Some(SessionEnd::ShuttingDown);
+    let spread = generation.settings().backend.disconnect_delay_max;
+    let jitter = getrandom::u32().map_or(0, |r| (r % 100) as u8);
+    let delay = if by_server { live.lost(spread, Instant::now(), jitter) } else { Duration::ZERO };
+    log.forwarded(&client, &target, address, &end, stopped, sent, backend_sent, delay);
+    if let Some(client) = end.client.filter(|_| !delay.is_zero()) {
+        tokio::select! {
+            () = hold(client, delay) => {}
+            _ = seat.stopped() => {}
+        }
+    }
+}
+
+/// Returns when the director wants the session to end. Sessions without placement wait for ever.
+async fn kicked(placement: Option<&Placement>) -> crate::director::KickReason {
+    match placement {
+        Some(placement) => placement.kick_reason().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps a client whose backend is gone for a while; what it sends is thrown away.
+async fn hold(mut client: Transport, delay: Duration) {
+    let discard = async {
+        let mut buffer = [0; 512];
+        while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    };
+    // Either the time is over or the client left: both end the session.
+    let _ = tokio::time::timeout(delay, discard).await;
+}
+
+/// What a logged-in client is told at shutdown, where the stream is between responses. POP3 has no unasked
+/// responses (RFC 1939 section 3).
+fn farewell(service: Service) -> Option<Bytes> {
+    match service {
+        Service::Imap => Some(Bytes::from_static(b"* BYE Shutting down\r\n")),
+        Service::Pop3 => None,
+        Service::Sieve => Some(Bytes::from_static(b"BYE (TRYLATER) \"Shutting down\"\r\n")),
+    }
+}

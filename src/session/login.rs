@@ -1,0 +1,257 @@
+//! One accepted login on its way to a backend: where it goes, what must hold before the backend is
+//! contacted, and what is handed over to forwarding.
+
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use homing_login::{
+    BackendFailure, ClientIdentity, Decision, FailureClass, OkReply, ProxyTarget, Refusal, RefusalKind,
+};
+use homing_sasl::CLIENT_MECHANISMS;
+use tokio_util::sync::CancellationToken;
+
+use super::{Generation, Shared, log::LoginLog, registry::Seat};
+use crate::{
+    backend::{Backends, LoginOutcome, LoginRequest},
+    director::{Director, PlaceError, PlaceRequest, Placement},
+    transport::Transport,
+};
+
+/// A login that is refused here, with the words for the log.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// `None`: the refusal is the auth service's wish and needs no words of ours.
+    pub(super) log: Option<String>,
+    pub(super) user: homing_login::UserName,
+}
+
+/// A user on the way to a backend. Holds the placement from before the backend is contacted.
+pub(super) struct Login {
+    target: Box<ProxyTarget>,
+    placement: Option<Placement>,
+    backend: Option<(Transport, Bytes, u64)>,
+}
+
+/// The client's half of a handover.
+pub(super) struct ClientSide {
+    pub(super) transport: Transport,
+    pub(super) unread: Bytes,
+    pub(super) client: ClientIdentity,
+    pub(super) sent: u64,
+    pub(super) seat: Seat,
+    pub(super) shared: Arc<Shared>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) log: LoginLog,
+}
+
+/// A logged-in session: all that forwarding needs, and the guards that live as long as it does.
+pub(super) struct Handover {
+    pub(super) client: ClientSide,
+    pub(super) target: Box<ProxyTarget>,
+    pub(super) placement: Option<Placement>,
+    pub(super) address: SocketAddr,
+    pub(super) backend: Transport,
+    pub(super) backend_unread: Bytes,
+    pub(super) backend_sent: u64,
+}
+
+/// What an accepted authentication leads to.
+pub(super) fn decide(client: &ClientIdentity, mechanism: &str, reply: &OkReply) -> Result<Login, Refused> {
+    let user = reply.fields.value("user").map(homing_login::UserName::from).unwrap_or_default();
+    match homing_login::decide(client.service, mechanism, reply) {
+        Decision::Proxy(target) => Ok(Login { target, placement: None, backend: None }),
+        Decision::Refuse(refusal) => Err(Refused { refusal, log: None, user }),
+        Decision::NoDestination => Err(Refused {
+            refusal: Refusal::new(RefusalKind::Unavailable),
+            log: Some("auth service wants a local login (no proxy field), which a proxy does not have".to_owned()),
+            user,
+        }),
+    }
+}
+
+impl Login {
+    /// Fields of the auth reply.
+    pub(super) fn target(&self) -> &ProxyTarget {
+        &self.target
+    }
+
+    /// The auth service named the backend, so the director is not asked (spec/director.md 5.2).
+    pub(super) fn has_host(&self) -> bool {
+        self.target.host.is_some()
+    }
+
+    /// Asks the director. The placement is registered before the future returns.
+    pub(super) fn place(
+        &self,
+        director: &Director,
+    ) -> Pin<Box<dyn Future<Output = Result<Placement, PlaceError>> + Send>> {
+        let (director, user, tag) = (director.clone(), self.target.destuser.clone(), self.target.tag.clone());
+        Box::pin(async move { director.place(PlaceRequest { user: &user, tag: &tag }).await })
+    }
+
+    pub(super) fn set_placement(&mut self, placement: Placement) {
+        self.target.host_ip = placement.hostname().map(|_| placement.ip().to_string());
+        self.target.host =
+            Some(placement.hostname().map_or_else(|| placement.ip().to_string(), ToOwned::to_owned));
+        self.placement = Some(placement);
+    }
+
+    /// Fires when the director wants the session to end.
+    pub(super) fn kicked(&self) -> Option<CancellationToken> {
+        self.placement.as_ref().map(Placement::kicked)
+    }
+
+    /// What must hold before a backend is contacted (spec/login-proxy.md 7.1, 7.2).
+    pub(super) fn check(&self, client: &ClientIdentity) -> Result<IpAddr, Refused> {
+        let refuse = |kind, log: String| Refused {
+            refusal: Refusal::new(kind),
+            log: Some(log),
+            user: self.target.user.clone(),
+        };
+        let ip = self
+            .target
+            .check(CLIENT_MECHANISMS)
+            .map_err(|error| refuse(RefusalKind::Unavailable, error.to_string()))?;
+        if client.ttl <= 1 {
+            let text = "TTL reached zero - proxies appear to be looping?".to_owned();
+            return Err(refuse(RefusalKind::ServerBug, text));
+        }
+        let own_address = client.local == SocketAddr::new(ip, self.target.port);
+        if own_address && self.target.destuser == self.target.user {
+            return Err(refuse(RefusalKind::Unavailable, "Proxying loops to itself".to_owned()));
+        }
+        Ok(ip)
+    }
+
+    /// Logs in at the backend.
+    pub(super) fn at_backend(
+        &self,
+        backends: Backends,
+        ip: IpAddr,
+        client: ClientIdentity,
+        ask_capabilities: bool,
+        known_capabilities: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = LoginOutcome> + Send>> {
+        let target = self.target.clone();
+        Box::pin(async move {
+            let request = LoginRequest { target: &target, ip, client, ask_capabilities, known_capabilities };
+            backends.login(request).await
+        })
+    }
+
+    pub(super) fn logged_in(&mut self, transport: Transport, unread: Bytes, sent: u64) {
+        self.backend = Some((transport, unread, sent));
+    }
+
+    pub(super) fn into_handover(mut self, client: ClientSide) -> Option<Handover> {
+        let (backend, backend_unread, backend_sent) = self.backend?;
+        let ip = self.target.check(CLIENT_MECHANISMS).ok()?;
+        let address = SocketAddr::new(ip, self.target.port);
+        // Not needed any more; wiped on drop.
+        self.target.password = None;
+        Some(Handover {
+            client,
+            target: self.target,
+            placement: self.placement,
+            address,
+            backend,
+            backend_unread,
+            backend_sent,
+        })
+    }
+}
+
+/// Host name and local time, shown with temporary failures to find the log line.
+pub(super) fn stamp(hostname: &str) -> String {
+    format!("{hostname}:{}", jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+pub(super) fn temporary(stamp: String) -> Refusal {
+    Refusal::new(RefusalKind::TempFail { stamp })
+}
+
+/// `None`: a temporary failure with a stamp.
+pub(super) fn refusal_of_place_error(error: &PlaceError) -> Option<Refusal> {
+    match error {
+        PlaceError::NoDirector => Some(Refusal::new(RefusalKind::Unavailable)),
+        _ => None,
+    }
+}
+
+/// What the client sees of a failed backend login (spec/login-proxy.md 7.8).
+pub(super) fn refusal_of_failure(failure: BackendFailure) -> Refusal {
+    let kind = match (failure.class, failure.reply) {
+        (FailureClass::RemoteConfig, _) => RefusalKind::ServerBug,
+        (FailureClass::AuthTempFail | FailureClass::Auth, Some(reply)) => RefusalKind::Backend(reply),
+        (FailureClass::Auth, None) => RefusalKind::BackendAuthFailed,
+        _ => RefusalKind::Unavailable,
+    };
+    Refusal::new(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use homing_login::Service;
+    use homing_wire::{Fields, SessionId};
+
+    use super::*;
+
+    fn client() -> ClientIdentity {
+        let (remote, local) = ("127.0.0.9:4000".parse().unwrap(), "127.0.0.1:143".parse().unwrap());
+        ClientIdentity::new(Service::Imap, remote, local, SessionId::generate(1, remote))
+    }
+
+    fn login(line: &str) -> Login {
+        let reply = OkReply { fields: Fields::parse(line.as_bytes()) };
+        decide(&client(), "PLAIN", &reply).map_err(|r| r.log).unwrap()
+    }
+
+    fn why_refused(login: &Login, client: &ClientIdentity) -> (RefusalKind, String) {
+        let refused = login.check(client).err().unwrap();
+        (refused.refusal.kind, refused.log.unwrap())
+    }
+
+    #[test]
+    fn ib_47_unusable_targets_are_temporary_failures() {
+        for line in ["user=a\tproxy\thost=10.0.0.1", "user=a\tproxy\tpass=x\thost=b", "user=a\tproxy\tpass=x\thost=127.0.0.1"] {
+            assert_eq!(why_refused(&login(line), &client()).0, RefusalKind::Unavailable, "{line}");
+        }
+        let looping = login("user=a\tproxy\tpass=x\thost=127.0.0.1");
+        assert_eq!(why_refused(&looping, &client()).1, "Proxying loops to itself");
+        assert!(login("user=a\tproxy\tpass=x\thost=127.0.0.1\tdestuser=b").check(&client()).is_ok());
+    }
+
+    #[test]
+    fn ib_48_the_last_hop_refuses() {
+        let mut client = client();
+        client.ttl = 1;
+        let (kind, text) = why_refused(&login("user=a\tproxy\tpass=x\thost=10.0.0.1"), &client);
+        assert_eq!((kind, &text[..16]), (RefusalKind::ServerBug, "TTL reached zero"));
+    }
+
+    #[test]
+    fn a_local_login_is_a_configuration_error() {
+        let reply = OkReply { fields: Fields::parse(b"user=a") };
+        let refused = decide(&client(), "PLAIN", &reply).err().unwrap();
+        assert_eq!(refused.refusal.kind, RefusalKind::Unavailable);
+        assert!(refused.log.is_some());
+    }
+
+    #[test]
+    fn failures_by_class() {
+        let kind = |class, reply: Option<&[u8]>| {
+            let reply = reply.map(<[u8]>::to_vec);
+            refusal_of_failure(BackendFailure { class, text: String::new(), reply }).kind
+        };
+        assert_eq!(kind(FailureClass::Connect, None), RefusalKind::Unavailable);
+        assert_eq!(kind(FailureClass::RemoteConfig, None), RefusalKind::ServerBug);
+        assert_eq!(kind(FailureClass::Auth, None), RefusalKind::BackendAuthFailed);
+        assert_eq!(kind(FailureClass::Auth, Some(b"NO [LIMIT] x")), RefusalKind::Backend(b"NO [LIMIT] x".to_vec()));
+        assert_eq!(kind(FailureClass::AuthTempFail, None), RefusalKind::Unavailable);
+    }
+}

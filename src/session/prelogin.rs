@@ -1,0 +1,474 @@
+//! Everything before forwarding: one loop that waits for the next event, passes it to the dialect's machine,
+//! and does what the machine decides.
+
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use homing_login::{
+    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Mechanism, Note, Output,
+    Secured, TlsFacts, limits,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    time::Instant as Deadline,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Generation, Shared,
+    log::{End, LoginLog},
+    login::{self, Handover, Login},
+    registry::{Seat, Stop},
+    set_options,
+};
+use crate::{
+    auth::Exchange,
+    backend::{BackendStream, LoginOutcome},
+    director::Placement,
+    transport::Transport,
+};
+
+/// What a connection starts with.
+pub(super) struct Start {
+    pub(super) shared: Arc<Shared>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) client: ClientIdentity,
+    pub(super) implicit_tls: bool,
+    pub(super) seat: Seat,
+}
+
+/// Serves a connection until it is logged in or over.
+pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
+    set_options(&stream);
+    let mut log = LoginLog::new(&start.generation, &start.client);
+    let deadline = Deadline::now() + limits::LOGIN_TIMEOUT;
+    let (client, seat) = (start.client, start.seat);
+    let mut session = Session {
+        availability: start.generation.auth().availability(),
+        shared: start.shared,
+        generation: start.generation,
+        seat,
+        deadline,
+        sent: 0,
+    };
+    let (transport, client, facts) = if start.implicit_tls {
+        match session.implicit_tls(stream, client, &mut log).await {
+            Some((transport, client, facts)) => (transport, client, Some(facts)),
+            None => return None,
+        }
+    } else {
+        (Transport::Plain(stream), client, None)
+    };
+    let mechanisms = session.availability.borrow_and_update().clone();
+    let frontend = session.generation.frontends.build(client, Instant::now(), facts.clone(), mechanisms);
+    let dialogue = Dialogue {
+        session,
+        frontend,
+        transport: Some(transport),
+        tls: facts,
+        pending: Pending::Nothing,
+        login: None,
+        mechanism: String::new(),
+        capabilities: None,
+        log,
+    };
+    dialogue.run().await
+}
+
+/// What stays the same over a STARTTLS.
+struct Session {
+    shared: Arc<Shared>,
+    generation: Arc<Generation>,
+    availability: watch::Receiver<Option<Arc<[Mechanism]>>>,
+    seat: Seat,
+    deadline: Deadline,
+    /// Bytes written to the client, the greeting included.
+    sent: u64,
+}
+
+impl Session {
+    async fn implicit_tls(
+        &mut self,
+        stream: TcpStream,
+        mut client: ClientIdentity,
+        log: &mut LoginLog,
+    ) -> Option<(Transport, ClientIdentity, TlsFacts)> {
+        log.handshaking();
+        match self.handshake(stream, &client).await {
+            Ok((transport, facts)) => {
+                log.tls_up(&facts);
+                client.secured = Secured::Tls;
+                client.local_name = facts.server_name.clone().or(client.local_name);
+                Some((transport, client, facts))
+            }
+            Err(text) => {
+                log.ended(&client, End::Handshake(text));
+                None
+            }
+        }
+    }
+
+    /// A handshake within the login deadline; the error is text for the log.
+    async fn handshake(
+        &mut self,
+        stream: TcpStream,
+        client: &ClientIdentity,
+    ) -> Result<(Transport, TlsFacts), String> {
+        let Some(tls) = self.generation.tls() else { return Err("TLS is not configured".to_owned()) };
+        let accept = tls.accept(stream, client.service);
+        tokio::select! {
+            result = tokio::time::timeout_at(self.deadline, accept) => match result {
+                Ok(Ok((stream, facts))) => Ok((Transport::Server(Box::new(stream)), facts)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("handshake timed out".to_owned()),
+            },
+            _ = self.seat.stopped() => Err("stopped".to_owned()),
+        }
+    }
+}
+
+/// A connection with its machine.
+struct Dialogue {
+    session: Session,
+    frontend: Box<dyn Frontend>,
+    /// Absent only while a STARTTLS handshake owns the socket.
+    transport: Option<Transport>,
+    tls: Option<TlsFacts>,
+    pending: Pending,
+    login: Option<Login>,
+    /// Mechanism of the attempt under way.
+    mechanism: String,
+    /// The backend's capabilities, remembered over logins of this connection.
+    capabilities: Option<String>,
+    log: LoginLog,
+}
+
+/// What is being waited for besides the client.
+enum Pending {
+    Nothing,
+    Auth(Exchange),
+    Placing(Pin<Box<dyn Future<Output = Result<Placement, crate::director::PlaceError>> + Send>>),
+    Backend(Pin<Box<dyn Future<Output = LoginOutcome> + Send>>),
+}
+
+enum Event {
+    Read(io::Result<usize>),
+    Reply(AuthReply),
+    Availability,
+    Placed(Result<Placement, crate::director::PlaceError>),
+    BackendDone(Box<LoginOutcome>),
+    Tick,
+    Stop(Stop),
+    Kicked,
+}
+
+/// What follows from performing the machine's decisions.
+enum Next {
+    Wait,
+    Handoff(Bytes),
+    End(End),
+}
+
+impl Dialogue {
+    async fn run(mut self) -> Option<Handover> {
+        let mut buffer = Zeroizing::new(Vec::new());
+        loop {
+            match self.perform().await {
+                Next::Wait => {}
+                Next::Handoff(unread) => return self.hand_over(unread),
+                Next::End(end) => return self.finish(end).await,
+            }
+            let event = self.next_event(&mut buffer).await;
+            if let Some(end) = self.apply(event, &buffer) {
+                return self.finish(end).await;
+            }
+        }
+    }
+
+    async fn next_event(&mut self, buffer: &mut Vec<u8>) -> Event {
+        let room = self.frontend.room();
+        buffer.resize(room, 0);
+        let timeout = self.frontend.poll_timeout().map(Deadline::from_std);
+        let kicked = self.login.as_ref().and_then(Login::kicked);
+        tokio::select! {
+            stop = self.session.seat.stopped() => Event::Stop(stop),
+            () = optionally(kicked.as_ref().map(|token| token.cancelled())) => Event::Kicked,
+            event = pending_event(&mut self.pending) => event,
+            Ok(()) = self.session.availability.changed() => Event::Availability,
+            () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
+            read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
+        }
+    }
+
+    fn apply(&mut self, event: Event, buffer: &[u8]) -> Option<End> {
+        let now = Instant::now();
+        match event {
+            Event::Read(Ok(0)) => self.frontend.handle(now, Input::Eof),
+            Event::Read(Ok(count)) => {
+                self.frontend.handle(now, Input::Bytes(buffer.get(..count).unwrap_or_default()));
+            }
+            Event::Read(Err(error)) => return Some(End::Broken(error)),
+            Event::Reply(reply) => self.auth_replied(now, reply),
+            Event::Availability => {
+                let mechanisms = self.session.availability.borrow_and_update().clone();
+                self.frontend.handle(now, mechanisms.map_or(Input::AuthDown, Input::AuthUp));
+            }
+            Event::Placed(placed) => self.placed(now, placed),
+            Event::BackendDone(outcome) => self.backend_done(now, *outcome),
+            Event::Tick => self.frontend.handle(now, Input::Tick),
+            Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
+            Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
+            Event::Kicked => return Some(End::Kicked),
+        }
+        None
+    }
+
+    /// Does what the machine decides until it has nothing left.
+    async fn perform(&mut self) -> Next {
+        while let Some(output) = self.frontend.poll_output() {
+            match output {
+                Output::Send(bytes) => {
+                    if let Err(end) = self.send(&bytes).await {
+                        return Next::End(end);
+                    }
+                }
+                Output::StartTls => {
+                    if let Err(end) = self.start_tls().await {
+                        return Next::End(end);
+                    }
+                }
+                Output::Authenticate(start) => {
+                    self.mechanism.clone_from(&start.mechanism);
+                    self.log.attempt(&start.mechanism);
+                    let request = AuthRequest {
+                        mechanism: start.mechanism,
+                        initial_response: start.initial_response,
+                        client: self.frontend.client().clone(),
+                        tls: self.tls.clone(),
+                    };
+                    self.pending = Pending::Auth(self.session.generation.auth().begin(request));
+                }
+                Output::Respond(response) => {
+                    if let Pending::Auth(exchange) = &mut self.pending {
+                        exchange.respond(response);
+                    }
+                }
+                // Dropping the exchange cancels it.
+                Output::CancelAuth => self.pending = Pending::Nothing,
+                Output::Note(note) => self.note(&note),
+                Output::Handoff { unread } => return Next::Handoff(unread),
+                Output::Close(reason) => return Next::End(End::Closed(reason)),
+            }
+        }
+        Next::Wait
+    }
+
+    fn note(&mut self, note: &Note) {
+        self.log.note(self.frontend.client(), note);
+    }
+
+    /// Writes and flushes, but not beyond the login deadline and not when the session must end.
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let Some(transport) = self.transport.as_mut() else { return Ok(()) };
+        let write = async {
+            transport.write_all(bytes).await?;
+            transport.flush().await
+        };
+        let result = tokio::select! {
+            result = tokio::time::timeout_at(self.session.deadline, write) => result,
+            _ = self.session.seat.stopped() => return Err(End::Closed(CloseReason::Shutdown)),
+        };
+        match result {
+            Ok(Ok(())) => {
+                self.session.sent += bytes.len() as u64;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(End::Broken(error)),
+            Err(_) => Err(End::Closed(CloseReason::Inactivity)),
+        }
+    }
+
+    async fn start_tls(&mut self) -> Result<(), End> {
+        let plain = self.transport.take().and_then(Transport::into_plain);
+        let Some(stream) = plain else { return Err(End::Handshake("TLS is already active".to_owned())) };
+        self.log.handshaking();
+        let client = self.frontend.client().clone();
+        let (transport, facts) = self.session.handshake(stream, &client).await.map_err(End::Handshake)?;
+        self.log.tls_up(&facts);
+        self.transport = Some(transport);
+        self.tls = Some(facts.clone());
+        self.frontend.handle(Instant::now(), Input::TlsUp(facts));
+        Ok(())
+    }
+
+    fn auth_replied(&mut self, now: Instant, reply: AuthReply) {
+        match reply {
+            AuthReply::Challenge(data) => self.frontend.handle(now, Input::Challenge(&data)),
+            AuthReply::Ok(reply) => self.accepted(now, &reply),
+            AuthReply::Fail(reply) => {
+                self.pending = Pending::Nothing;
+                self.log.auth_failed(self.frontend.client(), &reply.fields);
+                let refusal = homing_login::refusal_of(&reply, &self.stamp());
+                self.frontend.handle(now, Input::Refused(refusal));
+            }
+            AuthReply::Lost => {
+                self.pending = Pending::Nothing;
+                self.log.auth_lost();
+                self.refuse_temporarily(now);
+            }
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, reply: &homing_login::OkReply) {
+        self.pending = Pending::Nothing;
+        self.log.authenticated(&reply.fields);
+        match login::decide(self.frontend.client(), &self.mechanism, reply) {
+            Ok(login) => self.begin_login(now, login),
+            Err(refused) => {
+                self.log.login_refused(self.frontend.client(), &refused);
+                self.frontend.handle(now, Input::Refused(refused.refusal));
+            }
+        }
+    }
+
+    /// The user's backend: named by the auth service, or asked from the director.
+    fn begin_login(&mut self, now: Instant, login: Login) {
+        if login.has_host() {
+            self.login = Some(login);
+            self.begin_backend(now);
+        } else {
+            self.pending = Pending::Placing(login.place(&self.session.shared.director));
+            self.login = Some(login);
+        }
+    }
+
+    fn placed(&mut self, now: Instant, placed: Result<Placement, crate::director::PlaceError>) {
+        self.pending = Pending::Nothing;
+        match placed {
+            Ok(placement) => {
+                if let Some(login) = &mut self.login {
+                    login.set_placement(placement);
+                }
+                self.begin_backend(now);
+            }
+            Err(error) => {
+                let login = self.login.take();
+                self.log.not_placed(self.frontend.client(), login.as_ref(), &error);
+                match login::refusal_of_place_error(&error) {
+                    Some(refusal) => self.frontend.handle(now, Input::Refused(refusal)),
+                    None => self.refuse_temporarily(now),
+                }
+            }
+        }
+    }
+
+    fn begin_backend(&mut self, now: Instant) {
+        let Some(login) = &self.login else { return };
+        self.frontend.handle(now, Input::AuthDone);
+        let client = self.frontend.client();
+        match login.check(client) {
+            Ok(ip) => {
+                let ignores = self.frontend.ignores_greeting_capabilities();
+                let backends = self.session.generation.backends.clone();
+                let capabilities = self.capabilities.clone();
+                self.pending =
+                    Pending::Backend(login.at_backend(backends, ip, client.clone(), ignores, capabilities));
+            }
+            Err(refused) => {
+                self.log.login_refused(client, &refused);
+                self.login = None;
+                self.frontend.handle(now, Input::Refused(refused.refusal));
+            }
+        }
+    }
+
+    fn backend_done(&mut self, now: Instant, mut outcome: LoginOutcome) {
+        self.pending = Pending::Nothing;
+        self.capabilities = outcome.capabilities.take();
+        for line in &outcome.client_lines {
+            self.frontend.handle(now, Input::BackendLine(line));
+        }
+        let Some(login) = &mut self.login else { return };
+        match outcome.result {
+            Ok(stream) => {
+                let BackendStream { transport, success, local, sent } = stream;
+                self.log.started(self.frontend.client(), login, outcome.took, outcome.reconnects);
+                login.logged_in(transport, success.unread.clone(), sent);
+                let _ = local;
+                self.frontend.handle(now, Input::LoggedIn(success));
+            }
+            Err(failure) => {
+                self.log.backend_failed(self.frontend.client(), login, &failure, outcome.took, outcome.reconnects);
+                self.login = None;
+                self.frontend.handle(now, Input::Refused(login::refusal_of_failure(failure)));
+            }
+        }
+    }
+
+    fn refuse_temporarily(&mut self, now: Instant) {
+        let refusal = login::temporary(self.stamp());
+        self.frontend.handle(now, Input::Refused(refusal));
+    }
+
+    fn stamp(&self) -> String {
+        login::stamp(&self.session.generation.settings.process.hostname)
+    }
+
+    fn hand_over(self, unread: Bytes) -> Option<Handover> {
+        let client = self.frontend.client().clone();
+        let transport = self.transport?;
+        let login = self.login?;
+        login.into_handover(super::login::ClientSide {
+            transport,
+            unread,
+            client,
+            sent: self.session.sent,
+            seat: self.session.seat,
+            shared: self.session.shared,
+            generation: self.session.generation,
+            log: self.log,
+        })
+    }
+
+    /// Says what is left to say, closes, and writes the log line.
+    async fn finish(mut self, end: End) -> Option<Handover> {
+        self.pending = Pending::Nothing;
+        self.log.ended(self.frontend.client(), end);
+        if let Some(transport) = self.transport.as_mut() {
+            // The client may be gone already; there is nobody left to tell.
+            let _ = tokio::time::timeout(FAREWELL_TIME, transport.shutdown()).await;
+        }
+        None
+    }
+}
+
+/// Time to hand the last bytes to the kernel when a connection is closed.
+const FAREWELL_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+
+async fn pending_event(pending: &mut Pending) -> Event {
+    match pending {
+        Pending::Nothing => std::future::pending().await,
+        Pending::Auth(exchange) => Event::Reply(exchange.reply().await),
+        Pending::Placing(placing) => Event::Placed(placing.await),
+        Pending::Backend(login) => Event::BackendDone(Box::new(login.await)),
+    }
+}
+
+async fn read(transport: Option<&mut Transport>, buffer: &mut [u8]) -> io::Result<usize> {
+    match transport {
+        Some(transport) => transport.read(buffer).await,
+        None => Ok(0),
+    }
+}
+
+/// Waits for the future if there is one, else for ever.
+async fn optionally<F: Future>(future: Option<F>) {
+    match future {
+        Some(future) => {
+            future.await;
+        }
+        None => std::future::pending().await,
+    }
+}
