@@ -110,7 +110,11 @@ impl App {
             match signals.next().await {
                 Request::Stop => break,
                 Request::Reload => self.reload_and_report().await,
-                Request::ReopenLogs => self.log.reopen(),
+                Request::ReopenLogs => {
+                    if let Err(error) = self.log.reopen() {
+                        tracing::error!(target: "homing::app", "cannot reopen the log: {error}");
+                    }
+                }
             }
         }
         Supervisor.stopping();
@@ -233,7 +237,7 @@ fn build(
 ) -> Result<Generation, StartError> {
     let tls = ServerTls::new(&settings.tls)?;
     if let Some(tls) = &tls {
-        tls.watch(stop.clone());
+        tokio::spawn(tls.clone().watch(stop.clone()));
     }
     let backends = Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
     let auth = match auth {

@@ -20,13 +20,47 @@ use tokio::{
 };
 
 use super::{BackendStream, Backends, LoginRequest, connect};
-use crate::transport::Transport;
+use crate::{tls::HandshakeError, transport::Transport};
 
 /// Bytes asked for by one read during the login.
 const READ_BYTES: usize = 4096;
 
 /// Lines for the client kept during one login; more than this is dropped, since no sane backend sends them.
 const CLIENT_LINES_BYTES_MAX: usize = 16 * 1024;
+
+/// A failed attempt.
+#[derive(Debug, Clone)]
+pub struct LoginFailure {
+    /// Class, words for the log, and what the client may see.
+    pub failure: BackendFailure,
+    /// At which step.
+    pub cause: Cause,
+    /// Our own address, if a connection was made.
+    pub local: Option<SocketAddr>,
+}
+
+/// The step at which an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// No connection.
+    Connect,
+    /// The time limit.
+    TimedOut {
+        /// State of the dialogue.
+        state: String,
+    },
+    /// Not tried, since the host is down (spec/login-proxy.md 7.5); never retried.
+    HostDown,
+    /// The connection ended, or TLS failed.
+    Disconnected {
+        /// State of the dialogue.
+        state: String,
+        /// Since the attempt began.
+        duration: Duration,
+    },
+    /// The dialogue.
+    Dialogue,
+}
 
 /// What one attempt leaves behind besides its result.
 #[derive(Default)]
@@ -43,23 +77,49 @@ pub(super) async fn attempt(
     request: &LoginRequest<'_>,
     traces: &mut Traces,
     started: Instant,
-) -> Result<BackendStream, BackendFailure> {
+) -> Result<BackendStream, LoginFailure> {
+    let begun = Instant::now();
     let limit = limit_of(backends, request);
     let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
     let stream = tcp(backends, request, started, deadline).await?;
     let local = stream.local_addr().ok();
-    let mut dialogue = dialogue_for(backends, request, traces.capabilities.clone());
+    let mut dialogue = dialogue_for(request, traces.capabilities.clone());
     traces.sent = 0;
     let driven = drive(backends, request, stream, dialogue.as_mut(), traces);
-    let result = match tokio::time::timeout_at(deadline, driven).await {
-        Ok(result) => result,
-        Err(_) => Err(failure(FailureClass::Connect, format!("Login timed out in state={}", dialogue.state()))),
-    };
+    let result = tokio::time::timeout_at(deadline, driven).await.unwrap_or(Err(Broken::TimedOut));
     if let Some(capabilities) = dialogue.capabilities() {
         traces.capabilities = Some(capabilities.to_owned());
     }
-    let (transport, success) = result?;
-    Ok(BackendStream { transport, success, local, sent: traces.sent })
+    match result {
+        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent }),
+        Err(broken) => Err(broken.into_failure(dialogue.state(), begun.elapsed(), local)),
+    }
+}
+
+/// How driving the dialogue failed.
+enum Broken {
+    TimedOut,
+    Ended(Option<io::Error>),
+    Tls(HandshakeError),
+    Dialogue(BackendFailure),
+}
+
+impl Broken {
+    fn into_failure(self, state: String, duration: Duration, local: Option<SocketAddr>) -> LoginFailure {
+        let ended = |text: String| {
+            let failure = connect_failure(format!("Connection closed{text}"));
+            LoginFailure { failure, cause: Cause::Disconnected { state: state.clone(), duration }, local }
+        };
+        match self {
+            Self::TimedOut => {
+                let failure = connect_failure("Login timed out".to_owned());
+                LoginFailure { failure, cause: Cause::TimedOut { state }, local }
+            }
+            Self::Ended(error) => ended(error.map_or(String::new(), |e| format!(": {}", plain_text(&e)))),
+            Self::Tls(error) => ended(format!(": {error}")),
+            Self::Dialogue(failure) => LoginFailure { failure, cause: Cause::Dialogue, local },
+        }
+    }
 }
 
 /// Stands for "no limit" in deadline arithmetic.
@@ -76,11 +136,12 @@ async fn tcp(
     request: &LoginRequest<'_>,
     started: Instant,
     deadline: tokio::time::Instant,
-) -> Result<TcpStream, BackendFailure> {
+) -> Result<TcpStream, LoginFailure> {
     let destination = SocketAddr::new(request.ip, request.target.port);
     let after = request.target.immediate_failure_after;
     let Some(connecting) = backends.hosts.begin(destination, Instant::now(), after) else {
-        return Err(failure(FailureClass::Connect, HOST_IS_DOWN.to_owned()));
+        let failure = connect_failure("Host is down".to_owned());
+        return Err(LoginFailure { failure, cause: Cause::HostDown, local: None });
     };
     let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
     let connected = match tokio::time::timeout_at(deadline, connect::connect(destination, source)).await {
@@ -94,18 +155,13 @@ async fn tcp(
         }
         Err(error) => {
             connecting.failed(Instant::now(), started);
-            let text =
-                format!("connect({}, {}) failed: {}", request.ip, request.target.port, plain_text(&error));
-            Err(failure(FailureClass::Connect, text))
+            let failure = connect_failure(plain_text(&error));
+            Err(LoginFailure { failure, cause: Cause::Connect, local: None })
         }
     }
 }
 
-/// The log text of spec/login-proxy.md 7.5; never retried.
-pub(super) const HOST_IS_DOWN: &str = "Host is down";
-
 fn dialogue_for(
-    backends: &Backends,
     request: &LoginRequest<'_>,
     known_capabilities: Option<String>,
 ) -> Box<dyn BackendDialogue> {
@@ -124,7 +180,6 @@ fn dialogue_for(
         ask_capabilities: request.ask_capabilities,
         known_capabilities: known_capabilities.or_else(|| request.known_capabilities.clone()),
     };
-    let _ = backends;
     match request.client.service {
         Service::Imap => Box::new(ImapBackend::new(login)),
         Service::Pop3 => Box::new(Pop3Backend::new(login)),
@@ -138,9 +193,9 @@ async fn drive(
     stream: TcpStream,
     dialogue: &mut dyn BackendDialogue,
     traces: &mut Traces,
-) -> Result<(Transport, BackendSuccess), BackendFailure> {
+) -> Result<(Transport, BackendSuccess), Broken> {
     let mut transport = match request.target.tls {
-        TlsUse::Implicit { verify } => handshake(backends, request, stream, verify, dialogue).await?,
+        TlsUse::Implicit { verify } => handshake(backends, request, stream, verify).await?,
         TlsUse::No | TlsUse::StartTls { .. } => Transport::Plain(stream),
     };
     let mut buffer = vec![0; READ_BYTES];
@@ -148,13 +203,13 @@ async fn drive(
         while let Some(output) = dialogue.poll_output() {
             match output {
                 BackendOutput::Send(bytes) => {
-                    transport.write_all(bytes.expose()).await.map_err(|e| lost(Some(&e), dialogue))?;
+                    transport.write_all(bytes.expose()).await.map_err(ended)?;
                     traces.sent += bytes.len() as u64;
                 }
                 BackendOutput::StartTls => {
-                    let plain = transport.into_plain().ok_or_else(|| internal("STARTTLS inside TLS"))?;
+                    let plain = transport.into_plain().ok_or_else(|| Broken::Dialogue(starttls_inside_tls()))?;
                     let verify = matches!(request.target.tls, TlsUse::StartTls { verify: true });
-                    transport = handshake(backends, request, plain, verify, dialogue).await?;
+                    transport = handshake(backends, request, plain, verify).await?;
                     traces.sent = 0;
                     dialogue.handle(BackendInput::TlsUp);
                 }
@@ -163,13 +218,13 @@ async fn drive(
                     tracing::warn!(target: "homing::backend", session = %request.client.session, "{text}");
                 }
                 BackendOutput::LoggedIn(success) => return Ok((transport, success)),
-                BackendOutput::Failed(failure) => return Err(failure),
+                BackendOutput::Failed(failure) => return Err(Broken::Dialogue(failure)),
             }
         }
-        transport.flush().await.map_err(|e| lost(Some(&e), dialogue))?;
-        let count = transport.read(&mut buffer).await.map_err(|e| lost(Some(&e), dialogue))?;
+        transport.flush().await.map_err(ended)?;
+        let count = transport.read(&mut buffer).await.map_err(ended)?;
         if count == 0 {
-            return Err(lost(None, dialogue));
+            return Err(Broken::Ended(None));
         }
         dialogue.handle(BackendInput::Bytes(buffer.get(..count).unwrap_or_default()));
     }
@@ -189,36 +244,26 @@ async fn handshake(
     request: &LoginRequest<'_>,
     stream: TcpStream,
     verify: bool,
-    dialogue: &dyn BackendDialogue,
-) -> Result<Transport, BackendFailure> {
+) -> Result<Transport, Broken> {
     let host = request.target.host.as_deref().unwrap_or_default();
-    match backends.tls.connect(stream, host, verify).await {
-        Ok(stream) => Ok(Transport::Client(Box::new(stream))),
-        Err(error) => {
-            let text = format!("Disconnected by server: Connection closed: {error} (state={})", dialogue.state());
-            Err(failure(FailureClass::Connect, text))
-        }
-    }
+    let stream = backends.tls.connect(stream, host, verify).await.map_err(Broken::Tls)?;
+    Ok(Transport::Client(Box::new(stream)))
 }
 
-fn lost(error: Option<&io::Error>, dialogue: &dyn BackendDialogue) -> BackendFailure {
-    let cause = error.map_or(String::new(), |e| format!(": {}", plain_text(e)));
-    failure(
-        FailureClass::Connect,
-        format!("Disconnected by server: Connection closed{cause} (state={})", dialogue.state()),
-    )
+fn ended(error: io::Error) -> Broken {
+    Broken::Ended(Some(error))
 }
 
-fn internal(text: &str) -> BackendFailure {
-    failure(FailureClass::Internal, text.to_owned())
+fn starttls_inside_tls() -> BackendFailure {
+    BackendFailure { class: FailureClass::Internal, text: "STARTTLS inside TLS".to_owned(), reply: None }
 }
 
-fn failure(class: FailureClass, text: String) -> BackendFailure {
-    BackendFailure { class, text, reply: None }
+fn connect_failure(text: String) -> BackendFailure {
+    BackendFailure { class: FailureClass::Connect, text, reply: None }
 }
 
 /// The system's words without the number that `io::Error` appends.
-pub(super) fn plain_text(error: &io::Error) -> String {
+pub fn plain_text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text.get(..at).unwrap_or_default().to_owned(),

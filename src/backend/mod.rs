@@ -8,15 +8,16 @@ mod pacing;
 mod retry;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use homing_login::{BackendFailure, BackendSuccess, ClientIdentity, ProxyTarget};
+use homing_login::{BackendSuccess, ClientIdentity, ProxyTarget};
 
 use crate::{config::settings::BackendSettings, tls::ClientTls, transport::Transport};
+pub use attempt::{Cause, LoginFailure, plain_text};
 pub use hosts::HostStates;
 pub use pacing::{LiveSession, Pacing};
 
@@ -54,7 +55,7 @@ pub struct LoginOutcome {
     /// From the first connect to the end.
     pub took: Duration,
     /// The connection, or the last failure.
-    pub result: Result<BackendStream, BackendFailure>,
+    pub result: Result<BackendStream, LoginFailure>,
 }
 
 /// A backend connection after a successful login.
@@ -63,8 +64,6 @@ pub struct BackendStream {
     pub transport: Transport,
     /// The backend's answer and what came behind it.
     pub success: BackendSuccess,
-    /// Our own address, for the log.
-    pub local: Option<SocketAddr>,
     /// Bytes written to the backend so far.
     pub sent: u64,
 }

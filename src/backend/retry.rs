@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Backends, LoginOutcome, LoginRequest,
-    attempt::{HOST_IS_DOWN, Traces, attempt, limit_of},
+    attempt::{Cause, Traces, attempt, limit_of},
 };
 
 /// Pause between attempts.
@@ -21,12 +21,12 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>) -> Log
     let mut reconnects = 0;
     let result = loop {
         let result = attempt(backends, &request, &mut traces, started).await;
-        let Err(failure) = &result else { break result };
-        let retried = failure.class.is_retried() && failure.text != HOST_IS_DOWN;
+        let Err(failed) = &result else { break result };
+        let retried = failed.failure.class.is_retried() && failed.cause != Cause::HostDown;
         if !retried || reconnects >= backends.settings.reconnects_max || !time_is_left(limit, started.elapsed()) {
             break result;
         }
-        tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failure.text);
+        tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failed.failure.text);
         reconnects += 1;
         tokio::time::sleep(PAUSE).await;
     };

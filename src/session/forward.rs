@@ -8,13 +8,13 @@ use homing_login::Service;
 use tokio::io::AsyncReadExt;
 
 use super::{
-    log::SessionEnd,
+    log::{self, Forwarded},
     login::{ClientSide, Handover},
-    registry::Stop,
 };
 use crate::{
     director::Placement,
-    forwarding::{self, Ends, EndedBy},
+    forwarding::{self, EndedBy, Ends},
+    observe::ProxyReason,
     transport::Transport,
 };
 
@@ -29,19 +29,26 @@ pub(super) async fn run(handover: Handover) {
     let mut stopped = None;
     let stop = async {
         let (reason, farewell) = tokio::select! {
-            _ = seat.stopped() => (SessionEnd::ShuttingDown, farewell),
-            reason = kicked(placement.as_ref()) => (SessionEnd::Kicked(reason), None),
+            _ = seat.stopped() => (ProxyReason::ShuttingDown, farewell),
+            () = kicked(placement.as_ref()) => (ProxyReason::KickedViaDirector, None),
         };
         stopped = Some(reason);
         forwarding::Stop { farewell }
     };
     let end = forwarding::forward(ends, stop, forwarding::counters()).await;
     drop(placement);
-    let by_server = end.by != EndedBy::Client && stopped != Some(SessionEnd::ShuttingDown);
+    let by_server = end.by != EndedBy::Client && stopped != Some(ProxyReason::ShuttingDown);
     let spread = generation.settings().backend.disconnect_delay_max;
     let jitter = getrandom::u32().map_or(0, |r| (r % 100) as u8);
     let delay = if by_server { live.lost(spread, Instant::now(), jitter) } else { Duration::ZERO };
-    log.forwarded(&client, &target, address, &end, stopped, sent, backend_sent, delay);
+    let forwarded = Forwarded {
+        end: &end,
+        reason: stopped,
+        sent_to_client: sent,
+        sent_to_backend: backend_sent,
+        client_in: delay,
+    };
+    log.forwarded(&log::destination(&target, address), &forwarded);
     if let Some(client) = end.client.filter(|_| !delay.is_zero()) {
         tokio::select! {
             () = hold(client, delay) => {}
@@ -51,9 +58,9 @@ pub(super) async fn run(handover: Handover) {
 }
 
 /// Returns when the director wants the session to end. Sessions without placement wait for ever.
-async fn kicked(placement: Option<&Placement>) -> crate::director::KickReason {
+async fn kicked(placement: Option<&Placement>) {
     match placement {
-        Some(placement) => placement.kick_reason().await,
+        Some(placement) => placement.kicked().cancelled().await,
         None => std::future::pending().await,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
 };
@@ -19,6 +19,7 @@ use super::{Generation, Shared, log::LoginLog, registry::Seat};
 use crate::{
     backend::{Backends, LoginOutcome, LoginRequest},
     director::{Director, PlaceError, PlaceRequest, Placement},
+    observe::ProxyDestination,
     transport::Transport,
 };
 
@@ -83,6 +84,12 @@ impl Login {
     /// The auth service named the backend, so the director is not asked (spec/director.md 5.2).
     pub(super) fn has_host(&self) -> bool {
         self.target.host.is_some()
+    }
+
+    /// Where the login goes, for the log. Meaningful once [`Login::check`] has passed.
+    pub(super) fn destination(&self) -> ProxyDestination {
+        let ip = self.target.check(CLIENT_MECHANISMS).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        super::log::destination(&self.target, SocketAddr::new(ip, self.target.port))
     }
 
     /// Asks the director. The placement is registered before the future returns.

@@ -21,6 +21,7 @@ use crate::{
     config::settings::Settings,
     director::Director,
     listener::Accepted,
+    observe::LoginLog,
     tls::ServerTls,
 };
 use frontends::FrontendConfigs;
@@ -37,13 +38,15 @@ pub struct Generation {
     tls: Option<ServerTls>,
     backends: Backends,
     frontends: FrontendConfigs,
+    words: Arc<LoginLog>,
 }
 
 impl Generation {
     /// Puts the handles together.
     pub fn new(settings: Arc<Settings>, auth: Auth, tls: Option<ServerTls>, backends: Backends) -> Self {
         let frontends = FrontendConfigs::new(&settings);
-        Self { settings, auth, tls, backends, frontends }
+        let words = Arc::new(LoginLog::new(&settings.log));
+        Self { settings, auth, tls, backends, frontends, words }
     }
 
     /// The settings of this generation.

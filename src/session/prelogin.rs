@@ -230,6 +230,7 @@ impl Dialogue {
         while let Some(output) = self.frontend.poll_output() {
             match output {
                 Output::Send(bytes) => {
+                    self.log.spoken();
                     if let Err(end) = self.send(&bytes).await {
                         return Next::End(end);
                     }
@@ -251,6 +252,7 @@ impl Dialogue {
                     self.pending = Pending::Auth(self.session.generation.auth().begin(request));
                 }
                 Output::Respond(response) => {
+                    self.log.answered();
                     if let Pending::Auth(exchange) = &mut self.pending {
                         exchange.respond(response);
                     }
@@ -305,7 +307,10 @@ impl Dialogue {
 
     fn auth_replied(&mut self, now: Instant, reply: AuthReply) {
         match reply {
-            AuthReply::Challenge(data) => self.frontend.handle(now, Input::Challenge(&data)),
+            AuthReply::Challenge(data) => {
+                self.log.challenged();
+                self.frontend.handle(now, Input::Challenge(&data));
+            }
             AuthReply::Ok(reply) => self.accepted(now, &reply),
             AuthReply::Fail(reply) => {
                 self.pending = Pending::Nothing;
@@ -393,16 +398,18 @@ impl Dialogue {
         let Some(login) = &mut self.login else { return };
         match outcome.result {
             Ok(stream) => {
-                let BackendStream { transport, success, local, sent } = stream;
-                self.log.started(self.frontend.client(), login, outcome.took, outcome.reconnects);
+                let BackendStream { transport, success, sent } = stream;
+                let to = login.destination();
+                self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
                 login.logged_in(transport, success.unread.clone(), sent);
-                let _ = local;
                 self.frontend.handle(now, Input::LoggedIn(success));
             }
-            Err(failure) => {
-                self.log.backend_failed(self.frontend.client(), login, &failure, outcome.took, outcome.reconnects);
+            Err(failed) => {
+                let (to, client) = (login.destination(), self.frontend.client());
+                self.log.backend_failed(client, &to, &failed, outcome.took, outcome.reconnects);
                 self.login = None;
-                self.frontend.handle(now, Input::Refused(login::refusal_of_failure(failure)));
+                let refusal = login::refusal_of_failure(failed.failure);
+                self.frontend.handle(now, Input::Refused(refusal));
             }
         }
     }

@@ -1,0 +1,343 @@
+//! What one session tells the log: it keeps what is known about the login and how the attempts went, and
+//! leaves the words to `observe`.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use homing_login::{
+    ClientIdentity, CloseReason, FailureClass, Note, ProxyTarget, TlsFacts, UserName,
+};
+use homing_wire::Fields;
+
+use super::{
+    Generation,
+    login::{Login, Refused},
+};
+use crate::{
+    backend::{Cause, LoginFailure},
+    director::PlaceError,
+    forwarding::{End as ForwardEnd, EndedBy},
+    observe::{
+        Extra, FailedAttempt, LoginContext, LoginLog as Words, ProxyDestination, ProxyEnd, ProxyFailure,
+        ProxyReason, Side, TlsState, Traffic,
+    },
+};
+
+/// How a connection ended before login.
+pub(super) enum End {
+    /// The dialect's machine closed it.
+    Closed(CloseReason),
+    /// Reading or writing failed.
+    Broken(io::Error),
+    /// The TLS handshake failed.
+    Handshake(String),
+    /// The director wants the user's sessions to end.
+    Kicked,
+}
+
+/// Where the login stands, for the words at the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No greeting yet.
+    NotGreeted,
+    /// Nothing under way.
+    Idle,
+    /// The auth service owes an answer.
+    Authenticating,
+    /// The client owes a SASL response.
+    Challenged,
+    /// The director or the backend owes an answer.
+    FinishingLogin,
+}
+
+/// One session's log.
+pub(super) struct LoginLog {
+    words: Arc<Words>,
+    context: LoginContext,
+    accepted: Instant,
+    attempt_started: Instant,
+    phase: Phase,
+    attempts: u32,
+    successes: u32,
+    reported: u32,
+    last: Option<Extra>,
+}
+
+impl LoginLog {
+    pub(super) fn new(generation: &Generation, client: &ClientIdentity) -> Self {
+        let now = Instant::now();
+        Self {
+            words: Arc::clone(&generation.words),
+            context: LoginContext::of(client),
+            accepted: now,
+            attempt_started: now,
+            phase: Phase::NotGreeted,
+            attempts: 0,
+            successes: 0,
+            reported: 0,
+            last: None,
+        }
+    }
+
+    /// Something was sent to the client; the first time, it is the greeting.
+    pub(super) fn spoken(&mut self) {
+        if self.phase == Phase::NotGreeted {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    pub(super) fn handshaking(&mut self) {
+        self.context.tls = TlsState::Handshaking(None);
+    }
+
+    pub(super) fn tls_up(&mut self, facts: &TlsFacts) {
+        self.context.tls = TlsState::Up(None);
+        self.context.cipher.clone_from(&facts.description);
+        self.context.local_name = facts.server_name.clone().unwrap_or_default();
+    }
+
+    /// An attempt goes to the auth service.
+    pub(super) fn attempt(&mut self, mechanism: &str) {
+        mechanism.clone_into(&mut self.context.mechanism);
+        self.context.user = UserName::default();
+        self.attempts += 1;
+        self.attempt_started = Instant::now();
+        self.phase = Phase::Authenticating;
+    }
+
+    pub(super) fn challenged(&mut self) {
+        self.phase = Phase::Challenged;
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.phase = Phase::Authenticating;
+    }
+
+    pub(super) fn note(&mut self, client: &ClientIdentity, note: &Note) {
+        self.learn(client);
+        self.phase = Phase::Idle;
+        match note {
+            Note::UnsupportedMechanism(name) => {
+                self.context.mechanism.clone_from(name);
+                self.attempts += 1;
+                self.last = Some(Extra::UnsupportedMechanism);
+            }
+            Note::PlaintextRefused | Note::TlsRequired => {
+                self.attempts += 1;
+                self.report(FailedAttempt::DisallowedPlaintext);
+            }
+            Note::AuthAborted => self.last = Some(Extra::AuthAborted),
+            Note::ClientId(_) => {}
+        }
+        self.words.note(&self.context, note);
+    }
+
+    /// The auth service refused. Only wrong credentials count as a failed attempt for log readers.
+    pub(super) fn auth_failed(&mut self, client: &ClientIdentity, fields: &Fields) {
+        self.learn(client);
+        self.phase = Phase::Idle;
+        if let Some(user) = fields.value("user") {
+            self.context.user = user.into();
+        }
+        let (attempts, secs) = (self.attempts, self.secs());
+        match fields.value("code") {
+            Some(b"temp_fail") => self.last = Some(Extra::AuthTempFail),
+            Some(b"authz_fail") => self.last = Some(Extra::AuthorizationFailed { attempts, secs }),
+            Some(b"user_disabled") => self.last = Some(Extra::UserDisabled),
+            Some(b"pass_expired") => self.last = Some(Extra::PasswordExpired),
+            Some(b"invalid_base64") => self.last = Some(Extra::InvalidBase64),
+            _ => {
+                let secs = self.attempt_started.elapsed().as_secs();
+                self.report(FailedAttempt::AuthFailed { secs });
+            }
+        }
+    }
+
+    /// The auth service went away in the middle of an attempt.
+    pub(super) fn auth_lost(&mut self) {
+        self.phase = Phase::Idle;
+        self.last = Some(Extra::AuthServiceLost);
+    }
+
+    /// The auth service accepted.
+    pub(super) fn authenticated(&mut self, fields: &Fields) {
+        self.phase = Phase::FinishingLogin;
+        self.successes += 1;
+        let name = |key: &str| fields.value(key).map(UserName::from).unwrap_or_default();
+        self.context.user = name("user");
+        self.context.orig_user = name("original_user");
+        self.context.auth_user = name("auth_user");
+        // For %{passdb:FIELD}; passwords are not for logs.
+        self.context.passdb = fields.iter().filter(|f| f.key != b"pass").cloned().collect();
+    }
+
+    /// The login is refused here, before a backend is contacted.
+    pub(super) fn login_refused(&mut self, client: &ClientIdentity, refused: &Refused) {
+        self.learn(client);
+        self.phase = Phase::Idle;
+        match &refused.log {
+            Some(problem) => {
+                self.last = Some(Extra::InternalFailure { successes: self.successes });
+                self.words.proxy_impossible(&self.context, &refused.user, problem);
+            }
+            None => self.last = Some(Extra::LoginDisabled),
+        }
+    }
+
+    /// The director has no backend for the user.
+    pub(super) fn not_placed(&mut self, client: &ClientIdentity, login: Option<&Login>, error: &PlaceError) {
+        self.learn(client);
+        self.phase = Phase::Idle;
+        self.last = Some(Extra::InternalFailure { successes: self.successes });
+        let user = login.map(|login| login.target().user.clone()).unwrap_or_default();
+        self.words.proxy_impossible(&self.context, &user, &error.to_string());
+    }
+
+    /// The backend accepted.
+    pub(super) fn started(&mut self, client: &ClientIdentity, to: &ProxyDestination, took: Duration, reconnects: u32) {
+        self.learn(client);
+        self.words.proxy_started(&self.context, to, took, reconnects);
+    }
+
+    /// The last attempt at the backend failed.
+    pub(super) fn backend_failed(
+        &mut self,
+        client: &ClientIdentity,
+        to: &ProxyDestination,
+        failed: &LoginFailure,
+        after: Duration,
+        reconnects: u32,
+    ) {
+        self.learn(client);
+        self.phase = Phase::Idle;
+        self.last = Some(Extra::InternalFailure { successes: self.successes });
+        let text = failed.failure.text.as_str();
+        match (&failed.cause, failed.failure.class) {
+            (Cause::Connect, _) => {
+                self.proxy_failed(to, &ProxyFailure::Connect { error: text, after, reconnects, local: failed.local });
+            }
+            (Cause::TimedOut { state }, _) => {
+                let failure = ProxyFailure::TimedOut { state, after, reconnects, local: failed.local };
+                self.proxy_failed(to, &failure);
+            }
+            (Cause::HostDown, _) => self.proxy_failed(to, &ProxyFailure::HostDown),
+            (Cause::Disconnected { state, duration }, _) => {
+                let failure = ProxyFailure::Disconnected { error: text, state, duration: *duration };
+                self.proxy_failed(to, &failure);
+            }
+            (Cause::Dialogue, FailureClass::Auth) => {
+                self.words.proxy_login_failed(&self.context, to, text);
+                self.report(FailedAttempt::ProxyDestAuthFailed);
+            }
+            (Cause::Dialogue, FailureClass::AuthTempFail) => {
+                self.words.proxy_login_failed(&self.context, to, text);
+            }
+            (Cause::Dialogue, FailureClass::Protocol) => self.proxy_failed(to, &ProxyFailure::InvalidInput(text)),
+            (Cause::Dialogue, FailureClass::Remote | FailureClass::RemoteConfig) => {
+                self.proxy_failed(to, &ProxyFailure::Remote(text));
+            }
+            (Cause::Dialogue, _) => self.proxy_failed(to, &ProxyFailure::Internal(text)),
+        }
+    }
+
+    fn proxy_failed(&self, to: &ProxyDestination, failure: &ProxyFailure<'_>) {
+        self.words.proxy_failed(&self.context, to, failure);
+    }
+
+    /// The connection ended before login.
+    pub(super) fn ended(&mut self, client: &ClientIdentity, end: End) {
+        self.learn(client);
+        let (reason, error) = match end {
+            End::Closed(reason) => (reason, None),
+            End::Broken(error) => (CloseReason::ConnectionClosed, Some(crate::backend::plain_text(&error))),
+            End::Handshake(text) => {
+                self.context.tls = TlsState::Handshaking(Some(text.clone()));
+                (CloseReason::ConnectionClosed, Some(text))
+            }
+            End::Kicked => (CloseReason::Shutdown, Some("Kicked via director".to_owned())),
+        };
+        let extra = self.extra();
+        self.words.disconnected(&self.context, reason, error.as_deref(), extra);
+    }
+
+    /// A logged-in session ended.
+    pub(super) fn forwarded(&self, to: &ProxyDestination, end: &Forwarded<'_>) {
+        let traffic = Traffic {
+            idle: end.end.idle,
+            in_bytes: end.end.bytes_in + end.sent_to_backend,
+            out_bytes: end.end.bytes_out + end.sent_to_client,
+            unsent_bytes: end.end.unsent_out,
+            client_blocked: end.end.client_blocked,
+            server_blocked: end.end.server_blocked,
+        };
+        let error = end.end.error.as_ref().map(crate::backend::plain_text);
+        let side = if end.end.by == EndedBy::Client { Side::Client } else { Side::Server };
+        let client_in = (!end.client_in.is_zero()).then_some(end.client_in);
+        let end = match end.reason {
+            Some(reason) => ProxyEnd::Proxy(reason),
+            None => ProxyEnd::Peer { side, error: error.as_deref(), traffic, client_in },
+        };
+        self.words.proxy_ended(&self.context, to, &end);
+    }
+
+    /// Addresses and session id, which a trusted proxy may have changed.
+    fn learn(&mut self, client: &ClientIdentity) {
+        self.context.remote = client.remote;
+        self.context.local = client.local;
+        self.context.session = client.session.clone();
+    }
+
+    fn report(&mut self, attempt: FailedAttempt) {
+        self.reported += 1;
+        self.last = Some(Extra::Reported { attempts: self.reported, secs: self.secs() });
+        self.words.failed_attempt(&self.context, attempt);
+    }
+
+    fn extra(&self) -> Extra {
+        let waited = self.attempt_started.elapsed().as_secs();
+        match (self.phase, self.last) {
+            (Phase::NotGreeted, _) => Extra::AuthNotReady { secs: self.secs() },
+            (Phase::Challenged, _) => Extra::SaslUnfinished { secs: waited },
+            (Phase::Authenticating, _) => Extra::Authenticating { secs: waited },
+            (Phase::FinishingLogin, _) => Extra::FinishingLogin { secs: waited },
+            (Phase::Idle, Some(Extra::Reported { attempts, .. })) => {
+                Extra::Reported { attempts, secs: self.secs() }
+            }
+            (Phase::Idle, Some(last)) => last,
+            (Phase::Idle, None) => Extra::NoAttempts { secs: self.secs() },
+        }
+    }
+
+    fn secs(&self) -> u64 {
+        self.accepted.elapsed().as_secs()
+    }
+}
+
+/// How a logged-in session ended.
+pub(super) struct Forwarded<'a> {
+    pub(super) end: &'a ForwardEnd,
+    /// Set if we ended it.
+    pub(super) reason: Option<ProxyReason>,
+    /// Bytes written before forwarding began.
+    pub(super) sent_to_client: u64,
+    /// Likewise.
+    pub(super) sent_to_backend: u64,
+    /// The client is let go later.
+    pub(super) client_in: Duration,
+}
+
+/// Where a login goes, for the log.
+pub(super) fn destination(target: &ProxyTarget, address: SocketAddr) -> ProxyDestination {
+    ProxyDestination {
+        user: target.user.clone(),
+        address,
+        host: target.host.clone(),
+        source: target.source_ip,
+        destuser: (target.destuser != target.user).then(|| target.destuser.clone()),
+        master: target.master.clone(),
+    }
+}

@@ -1,0 +1,149 @@
+//! Replays the captured conversations of the real login proxies against Homing. `PLAN.tsv` beside the transcripts
+//! says for each: replayed (with which settings), or why not.
+
+mod auth;
+mod certificates;
+mod normal;
+mod player;
+mod script;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use support::homing::Homing;
+
+/// Replays at the same time. They mostly wait.
+const PARALLEL: usize = 12;
+
+/// One line of the plan.
+struct Planned {
+    name: String,
+    /// `replay`, or the reason why not.
+    action: String,
+    /// Settings, one per `;`.
+    settings: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/login")
+}
+
+fn plan() -> Vec<Planned> {
+    let text = fs::read_to_string(folder().join("PLAN.tsv")).unwrap();
+    let row = |line: &str| {
+        let mut cells = line.split('\t').map(str::to_owned);
+        let mut next = || cells.next().unwrap_or_default();
+        Planned { name: next(), action: next(), settings: next() }
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+#[test]
+fn every_transcript_is_in_the_plan() {
+    let planned: Vec<_> = plan().into_iter().map(|p| p.name).collect();
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(folder()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = name.strip_suffix(".txt")
+            && !planned.iter().any(|p| p == name)
+        {
+            missing.push(name.to_owned());
+        }
+    }
+    assert!(missing.is_empty(), "not in PLAN.tsv: {missing:?}");
+    let mut sorted = planned.clone();
+    sorted.sort();
+    assert_eq!(planned, sorted, "PLAN.tsv is sorted");
+}
+
+#[test]
+fn transcripts_replay() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: replaying needs root, for ports below 1024 on loopback");
+        return;
+    }
+    let only = std::env::var("REPLAY").ok();
+    let wanted = |p: &Planned| match &only {
+        Some(only) => p.name.contains(only.as_str()),
+        None => p.action == "replay",
+    };
+    let planned: Vec<_> = plan().into_iter().filter(wanted).collect();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..PARALLEL {
+            scope.spawn(|| {
+                while let Some((number, planned)) = {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    planned.get(number).map(|p| (number, p))
+                } {
+                    if let Err(error) = replay(number, planned) {
+                        failures.lock().unwrap().push(format!("{}: {error}", planned.name));
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    println!("{} transcripts replayed", planned.len());
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), planned.len(), failures.join("\n"));
+}
+
+/// Plays one transcript in a loopback network of its own.
+fn replay(number: usize, planned: &Planned) -> Result<(), String> {
+    let network = format!("127.{}.77", 60 + number % 180);
+    let text = fs::read_to_string(folder().join(&planned.name).with_extension("txt")).unwrap();
+    let steps = script::parse(&text, &network);
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = certificates::pem();
+        fs::write(folder.path().join("cert.pem"), certificate).unwrap();
+        fs::write(folder.path().join("key.pem"), key).unwrap();
+        let auth = auth::AuthServer::start(&folder.path().join("auth"), &steps);
+        let mut player = player::Player::new(&network, auth, &steps);
+        let ready = format!("{network}.1:4190").parse().unwrap();
+        let homing = Homing::start_in(folder, |path| configuration(path, &network, &text, planned), ready);
+        player.play(&steps).map_err(|error| format!("{error}\n--- log\n{}", homing.log()))
+    }));
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default())
+    })
+}
+
+fn configuration(folder: &Path, network: &str, transcript: &str, planned: &Planned) -> String {
+    let folder = folder.display();
+    let plaintext_disabled = if transcript.contains("LOGINDISABLED AUTH=") || transcript.contains("LOGINDISABLED]") {
+        "yes"
+    } else {
+        "no"
+    };
+    let settings = planned.settings.replace(';', "\n").replace("127.0.77.", &format!("{network}."));
+    format!(
+        "listen = {network}.1
+protocols = imap pop3 sieve
+ssl = yes
+ssl_cert = <{folder}/cert.pem
+ssl_key = <{folder}/key.pem
+disable_plaintext_auth = {plaintext_disabled}
+login_auth_socket_path = {folder}/auth
+login_greeting = Dovecot ready.
+managesieve_sieve_capability = fileinto reject envelope encoded-character vacation subaddress comparator-i;ascii-numeric relational regex imap4flags copy include variables body enotify environment mailbox date index ihave duplicate mime foreverypart extracttext
+managesieve_notify_capability = mailto
+auth_verbose = yes
+hostname = proxyhost
+shutdown_clients = yes
+{settings}
+"
+    )
+}
