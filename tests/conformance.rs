@@ -1,0 +1,83 @@
+//! Keeps `CONFORMANCE.md` true: every row of the checklist is there once, and what is said to prove a row exists.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// A row of `CONFORMANCE.md`.
+struct Row {
+    status: String,
+    proof: String,
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn checklist() -> Vec<String> {
+    let ids = read("tests/vectors/login_checklist.tsv");
+    ids.lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+fn document() -> BTreeMap<String, Row> {
+    let mut rows = BTreeMap::new();
+    for line in read("tests/CONFORMANCE.md").lines() {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let is_row = cells.len() == 4 && cells[0].len() == 5 && cells[0].as_bytes()[2] == b'-';
+        if is_row {
+            let row = Row { status: cells[2].to_owned(), proof: cells[3].to_owned() };
+            assert!(rows.insert(cells[0].to_owned(), row).is_none(), "{} is listed twice", cells[0]);
+        }
+    }
+    rows
+}
+
+/// All test sources in one string.
+fn test_sources() -> String {
+    fn collect(folder: &Path, out: &mut String) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().is_some_and(|n| n != "target") {
+                collect(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut out = String::new();
+    for folder in ["src", "protocols", "tests"] {
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut out);
+    }
+    out
+}
+
+#[test]
+fn every_row_of_the_checklist_has_a_status() {
+    let rows = document();
+    let ids = checklist();
+    let missing: Vec<_> = ids.iter().filter(|id| !rows.contains_key(*id)).collect();
+    assert!(missing.is_empty(), "not in CONFORMANCE.md: {missing:?}");
+    assert_eq!(rows.len(), ids.len(), "rows that the checklist does not have");
+    for (id, row) in &rows {
+        let known = ["passes", "differs on purpose", "not yet", "not ours"].contains(&row.status.as_str());
+        assert!(known && !row.proof.is_empty(), "{id}: {:?} {:?}", row.status, row.proof);
+    }
+}
+
+#[test]
+fn every_proof_exists() {
+    let sources = test_sources();
+    let plan = read("tests/transcripts/login/PLAN.tsv");
+    let replayed = |name: &str| plan.lines().any(|line| line.starts_with(&format!("{name}\treplay")));
+    let mut problems = Vec::new();
+    for (id, row) in document().iter().filter(|(_, row)| row.status == "passes") {
+        for proof in row.proof.split(", ") {
+            let exists = match proof.strip_prefix("replay ") {
+                Some(name) => replayed(name.trim_matches('`')),
+                None => sources.contains(proof.trim_matches('`')),
+            };
+            if !exists {
+                problems.push(format!("{id}: {proof}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "proofs that do not exist:\n{}", problems.join("\n"));
+}
