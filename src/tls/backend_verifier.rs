@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -15,7 +15,9 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
+
+use super::trust;
 
 /// Chain, dates and name.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl ServerCertVerifier for BackendVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if self.listed.iter().any(|listed| listed == end_entity) {
-            check_dates(end_entity, now)?;
+            trust::check_dates(end_entity, now)?;
         } else {
             verify_server_cert_signed_by_trust_anchor(
                 &ParsedCertificate::try_from(end_entity)?,
@@ -75,21 +77,9 @@ impl ServerCertVerifier for BackendVerifier {
     }
 }
 
-fn check_dates(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let parsed = parse(cert)?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now > parsed.validity().not_after.timestamp() {
-        return Err(CertificateError::Expired.into());
-    }
-    if now < parsed.validity().not_before.timestamp() {
-        return Err(CertificateError::NotValidYet.into());
-    }
-    Ok(())
-}
-
 fn check_name(cert: &CertificateDer<'_>, server_name: &ServerName<'_>) -> Result<(), Error> {
     let by_alternative_name = verify_server_name(&ParsedCertificate::try_from(cert)?, server_name);
-    if by_alternative_name.is_err() && names_host_in_common_name(&parse(cert)?, server_name) {
+    if by_alternative_name.is_err() && names_host_in_common_name(&trust::parse(cert)?, server_name) {
         return Ok(());
     }
     by_alternative_name
@@ -112,9 +102,4 @@ fn host_matches(pattern: &str, host: &str) -> bool {
         (Some(_), None) => false,
         (None, _) => pattern.eq_ignore_ascii_case(host),
     }
-}
-
-fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
-    let (_, parsed) = X509Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
-    Ok(parsed)
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use super::{TlsError, pem, provider, trust};
+use crate::config::settings::TlsSettings;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -15,10 +17,6 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::{TlsError, pem, provider, trust};
-use crate::config::settings::TlsSettings;
 
 /// Judges client certificates.
 #[derive(Debug)]
@@ -26,6 +24,9 @@ pub(super) struct ClientCertificates {
     judge: Arc<dyn ClientCertVerifier>,
     /// CRLs are required, but there is none: as in the reference, no certificate counts as valid then.
     revocation_unknown: bool,
+    /// Certificates in `ssl_ca`: valid also if a client presents one of them itself, which webpki alone
+    /// refuses for those marked as authorities. Empty if CRLs are required.
+    listed: Vec<CertificateDer<'static>>,
     username_field: UsernameField,
 }
 
@@ -65,8 +66,9 @@ impl ClientCertificates {
         }
         let judge =
             builder.build().map_err(|e| TlsError::BadPem { file: pem::name(ca), problem: e.to_string() })?;
+        let listed = if settings.require_crl { Vec::new() } else { authorities.certificates };
         let username_field = UsernameField::parse(&settings.username_field)?;
-        Ok(Some(Self { judge, revocation_unknown, username_field }))
+        Ok(Some(Self { judge, revocation_unknown, listed, username_field }))
     }
 
     /// Judges what the client presented.
@@ -74,7 +76,12 @@ impl ClientCertificates {
         let Some((leaf, intermediates)) = chain.and_then(<[_]>::split_first) else {
             return Verdict::default();
         };
-        let judged = self.judge.verify_client_cert(leaf, intermediates, UnixTime::now());
+        let now = UnixTime::now();
+        let judged = if self.listed.contains(leaf) {
+            trust::check_dates(leaf, now)
+        } else {
+            self.judge.verify_client_cert(leaf, intermediates, now).map(|_| ())
+        };
         if self.revocation_unknown || judged.is_err() {
             return Verdict::default();
         }
@@ -94,7 +101,7 @@ impl UsernameField {
     }
 
     fn of(self, leaf: &CertificateDer<'_>) -> Option<String> {
-        let (_, cert) = X509Certificate::from_der(leaf).ok()?;
+        let cert = trust::parse(leaf).ok()?;
         let subject = cert.subject();
         let value = match self {
             Self::CommonName => subject.iter_common_name().next(),

@@ -1,6 +1,10 @@
 //! Trusted certificates.
 
-use rustls::RootCertStore;
+use rustls::{
+    CertificateError, Error, RootCertStore,
+    pki_types::{CertificateDer, UnixTime},
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{TlsError, pem};
 use crate::config::settings::Pem;
@@ -28,4 +32,23 @@ pub(super) fn from_system() -> Result<RootCertStore, TlsError> {
         ));
     }
     Ok(roots)
+}
+
+/// For a certificate that is itself listed as trusted, its dates are all there is to check.
+pub(super) fn check_dates(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let parsed = parse(cert)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now > parsed.validity().not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    if now < parsed.validity().not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    Ok(())
+}
+
+/// The parts that rustls does not show.
+pub(super) fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
+    let (_, parsed) = X509Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(parsed)
 }
