@@ -120,10 +120,10 @@ fn write_misses(log: &LoginLog, context: &LoginContext) {
 }
 
 /// Addresses that the filter finds, one per matching line, in order.
-fn banned(dir: &Path, lines: &[String]) -> Vec<IpAddr> {
+fn banned(dir: &Path, lines: &[String], filter: &str) -> Vec<IpAddr> {
     let path = dir.join("lines");
     std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    let output = Command::new("fail2ban-regex").args(["-o", "ip"]).arg(&path).arg(FILTER).output().unwrap();
+    let output = Command::new("fail2ban-regex").args(["-o", "ip"]).arg(&path).arg(filter).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| line.trim().parse().unwrap_or_else(|_| panic!("{line}"))).collect()
 }
@@ -171,9 +171,9 @@ fn every_failed_attempt_counts_once_and_nothing_else() {
     let hits = read(&path);
     let addresses: Vec<IpAddr> = contexts.iter().flat_map(|c| [c.remote.ip(); 3]).collect();
     assert_eq!(hits.len(), addresses.len());
-    assert_eq!(banned(dir.path(), &hits), addresses, "as a file");
+    assert_eq!(banned(dir.path(), &hits, FILTER), addresses, "as a file");
     let syslog: Vec<String> = hits.iter().map(|line| through_syslog(line)).collect();
-    assert_eq!(banned(dir.path(), &syslog), addresses, "through syslog");
+    assert_eq!(banned(dir.path(), &syslog, FILTER), addresses, "through syslog");
     // The first of three per context; CrowdSec does not know the other two.
     for (line, address) in hits.iter().zip(&addresses).step_by(3) {
         assert_eq!(crowdsec(line), Some(*address), "{line}");
@@ -183,9 +183,14 @@ fn every_failed_attempt_counts_once_and_nothing_else() {
     drop(handle);
     let misses = read(&path).split_off(hits.len());
     assert!(misses.len() >= contexts.len() * 30, "{}", misses.len());
-    assert_eq!(banned(dir.path(), &misses), Vec::<IpAddr>::new(), "as a file");
+    assert_eq!(banned(dir.path(), &misses, FILTER), Vec::<IpAddr>::new(), "as a file");
     let syslog: Vec<String> = misses.iter().map(|line| through_syslog(line)).collect();
-    assert_eq!(banned(dir.path(), &syslog), Vec::<IpAddr>::new(), "through syslog");
+    assert_eq!(banned(dir.path(), &syslog, FILTER), Vec::<IpAddr>::new(), "through syslog");
+    let aggressive = format!("{FILTER}[mode=aggressive]");
+    let (last, others): (Vec<_>, Vec<_>) =
+        misses.iter().cloned().partition(|line| line.contains(" failed attempts already reported"));
+    assert!(!banned(dir.path(), &others, &aggressive).is_empty(), "connections without attempts");
+    assert_eq!(banned(dir.path(), &last, &aggressive), Vec::<IpAddr>::new(), "not even in aggressive mode");
     for line in &misses {
         let found = crowdsec(line);
         assert_ne!(found, Some("1.2.3.4".parse().unwrap()), "{line}");

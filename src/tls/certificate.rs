@@ -38,10 +38,11 @@ impl Certificate {
     }
 
     /// Writes a warning if the end is near or past.
-    pub(super) fn warn_if_expiring(&self, now: SystemTime) {
+    pub(super) fn warn_if_expiring(self, now: SystemTime) -> Self {
         if let Some(text) = self.expiry_warning(now) {
             tracing::warn!("{text}");
         }
+        self
     }
 
     fn expiry_warning(&self, now: SystemTime) -> Option<String> {

@@ -27,7 +27,7 @@ mod tests;
 
 pub use client::ClientTls;
 pub use error::{HandshakeError, TlsError};
-pub use server::ServerTls;
+pub use server::{CertificateExpiry, ServerTls};
 pub use watch::Refresh;
 
 use std::sync::Arc;

@@ -57,8 +57,18 @@ struct Current {
     pop3: Arc<ServerConfig>,
     sieve: Arc<ServerConfig>,
     client_certificates: Option<Arc<ClientCertificates>>,
+    expiries: Vec<CertificateExpiry>,
     /// Kept over reloads, so that phones can resume; but not over a change of what is asked of clients.
     ticketer: Arc<dyn ProducesTickets>,
+}
+
+/// When a certificate in use ends; for metrics and status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// Path of the chain, or `(inline PEM)`.
+    pub name: String,
+    /// Seconds since the epoch after which clients refuse it.
+    pub not_after: i64,
 }
 
 impl ServerTls {
@@ -102,6 +112,11 @@ impl ServerTls {
         Ok(())
     }
 
+    /// The certificates in use, defaults first.
+    pub fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.shared.current.load().expiries.clone()
+    }
+
     pub(super) fn replace(&self, settings: &TlsSettings) -> Result<(), TlsError> {
         let old = self.shared.current.load_full();
         self.shared.current.store(Arc::new(Current::load(settings, Some(&old))?));
@@ -121,7 +136,7 @@ impl std::fmt::Debug for ServerTls {
 
 impl Current {
     fn load(settings: &TlsSettings, old: Option<&Self>) -> Result<Self, TlsError> {
-        let certificates = Arc::new(load_certificates(settings)?);
+        let (certificates, expiries) = load_certificates(settings)?;
         let client_certificates = ClientCertificates::new(settings)?.map(Arc::new);
         let ticketer = match old {
             Some(old) if old.client_certificates.is_some() == client_certificates.is_some() => {
@@ -136,7 +151,7 @@ impl Current {
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(certificates);
+        let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::clone(&ticketer);
@@ -152,6 +167,7 @@ impl Current {
             pop3: for_service(Service::Pop3),
             sieve: for_service(Service::Sieve),
             client_certificates,
+            expiries,
             ticketer,
         })
     }
@@ -196,23 +212,24 @@ fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     }
 }
 
-fn load_certificates(settings: &TlsSettings) -> Result<Certificates, TlsError> {
+fn load_certificates(settings: &TlsSettings) -> Result<(Certificates, Vec<CertificateExpiry>), TlsError> {
     if settings.default.is_empty() {
         return Err(TlsError::NoCertificate);
     }
     let now = SystemTime::now();
-    let load = |files| {
-        let certificate = Certificate::load(files)?;
-        certificate.warn_if_expiring(now);
-        Ok(certificate.key)
+    let mut expiries = Vec::new();
+    let mut load = |files| {
+        let Certificate { key, name, not_after } = Certificate::load(files)?.warn_if_expiring(now);
+        expiries.push(CertificateExpiry { name, not_after });
+        Ok(key)
     };
-    let default = settings.default.iter().map(load).collect::<Result<_, TlsError>>()?;
+    let default = settings.default.iter().map(&mut load).collect::<Result<_, TlsError>>()?;
     let by_name = settings
         .by_name
         .iter()
         .map(|named| Ok(Named { patterns: named.names.clone(), key: load(&named.files)? }))
         .collect::<Result<_, TlsError>>()?;
-    Ok(Certificates { default, by_name })
+    Ok((Certificates { default, by_name }, expiries))
 }
 
 fn setting(error: rustls::Error) -> TlsError {

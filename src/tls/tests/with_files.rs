@@ -53,6 +53,8 @@ async fn sessions_outlive_a_reload() {
     far.read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"still here");
     assert_eq!(tls.refresh(), Refresh::Unchanged);
+    let expiries = tls.expiries();
+    assert!(expiries[0].name.ends_with("/cert") && expiries[0].not_after > 0 && expiries.len() == 1);
 }
 
 #[tokio::test]
