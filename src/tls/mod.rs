@@ -12,6 +12,7 @@ mod backend_verifier;
 mod certificate;
 mod client;
 mod client_certificate;
+mod configuration;
 mod description;
 pub mod development;
 mod error;
@@ -26,8 +27,9 @@ mod watch;
 mod tests;
 
 pub use client::ClientTls;
+pub use configuration::CertificateExpiry;
 pub use error::{HandshakeError, TlsError};
-pub use server::{CertificateExpiry, ServerTls};
+pub use server::ServerTls;
 pub use watch::Refresh;
 
 use std::sync::Arc;
