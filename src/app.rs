@@ -1,12 +1,6 @@
 //! Wiring only: builds each room from its part of the settings, and owns the order of reload and shutdown.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
@@ -69,7 +63,11 @@ pub struct App {
 
 impl App {
     /// Binds, drops privileges, and starts serving. `config` is read again at a reload.
-    pub async fn start(settings: Settings, config: Option<PathBuf>, log: LogHandle) -> Result<Self, StartError> {
+    pub async fn start(
+        settings: Settings,
+        config: Option<PathBuf>,
+        log: LogHandle,
+    ) -> Result<Self, StartError> {
         lifecycle::raise_open_files();
         let bound = bind(&settings.listeners)?;
         let hosts = Arc::<HostStates>::default();
@@ -239,7 +237,8 @@ fn build(
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(stop.clone()));
     }
-    let backends = Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
+    let backends =
+        Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
     let auth = match auth {
         Some(auth) => auth,
         None => Auth::start(&settings.auth)?,

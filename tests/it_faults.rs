@@ -31,7 +31,11 @@ fn port(service: Service) -> u16 {
 }
 
 impl Site {
-    fn start(ip: &'static str, fields: impl Fn(&str) -> String + Send + Sync + 'static, more: &'static str) -> Self {
+    fn start(
+        ip: &'static str,
+        fields: impl Fn(&str) -> String + Send + Sync + 'static,
+        more: &'static str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let auth = FakeAuth::start(&folder.path().join("auth"), fields);
         let configure = |path: &std::path::Path| {
@@ -96,8 +100,9 @@ fn still_usable(client: &mut Client, service: Service) {
 
 #[test]
 fn a_backend_that_fails_is_a_temporary_failure_in_every_protocol() {
-    for (number, behaviour) in
-        [Behaviour::Silent, Behaviour::Garbage, Behaviour::Closing, Behaviour::Endless].into_iter().enumerate()
+    for (number, behaviour) in [Behaviour::Silent, Behaviour::Garbage, Behaviour::Closing, Behaviour::Endless]
+        .into_iter()
+        .enumerate()
     {
         let ip: &'static str = ["127.20.0.1", "127.20.1.1", "127.20.2.1", "127.20.3.1"][number];
         let backends: Vec<_> = SERVICES

@@ -41,8 +41,11 @@ impl Site {
         let auth = FakeAuth::start(&folder.path().join("auth"), move |service| {
             format!("proxy\tport={}", port(service))
         });
-        let homing =
-            Homing::start_in(folder, |path| configuration(path, ip, more), format!("{ip}:1190").parse().unwrap());
+        let homing = Homing::start_in(
+            folder,
+            |path| configuration(path, ip, more),
+            format!("{ip}:1190").parse().unwrap(),
+        );
         Self { homing, imap, _auth: auth, ip }
     }
 

@@ -113,7 +113,15 @@ fn long_functions(code: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let text = line.trim_start();
-        let words = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn ", "async fn ", "pub async fn ", "pub(super) async fn "];
+        let words = [
+            "fn ",
+            "pub fn ",
+            "pub(super) fn ",
+            "pub(crate) fn ",
+            "async fn ",
+            "pub async fn ",
+            "pub(super) async fn ",
+        ];
         if !words.iter().any(|w| text.starts_with(w)) {
             continue;
         }
@@ -155,7 +163,8 @@ fn uses_beyond_settings(code: &str) -> bool {
     let code = without_comments(code);
     let paths = code.split("config::").skip(1);
     let mut grouped = grouped_imports(&code).filter(|line| starts_path(line, "config"));
-    paths.into_iter().any(|rest| !rest.starts_with("settings")) || grouped.any(|line| !line.contains("config::settings"))
+    paths.into_iter().any(|rest| !rest.starts_with("settings"))
+        || grouped.any(|line| !line.contains("config::settings"))
 }
 
 /// Lines of `use crate::{ ... }` blocks.
@@ -186,7 +195,8 @@ fn pure_crates_stay_pure() {
             }
         }
     }
-    let folders = fs::read_dir(root().join("protocols")).unwrap().flatten().filter(|e| e.path().is_dir()).count();
+    let folders =
+        fs::read_dir(root().join("protocols")).unwrap().flatten().filter(|e| e.path().is_dir()).count();
     assert_eq!(folders, CRATE_ARROWS.len(), "every crate under protocols/ needs its arrows here");
     report(&problems);
 }

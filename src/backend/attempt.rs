@@ -161,10 +161,7 @@ async fn tcp(
     }
 }
 
-fn dialogue_for(
-    request: &LoginRequest<'_>,
-    known_capabilities: Option<String>,
-) -> Box<dyn BackendDialogue> {
+fn dialogue_for(request: &LoginRequest<'_>, known_capabilities: Option<String>) -> Box<dyn BackendDialogue> {
     let target = request.target;
     let login = BackendLogin {
         user: target.destuser.clone(),
@@ -207,7 +204,8 @@ async fn drive(
                     traces.sent += bytes.len() as u64;
                 }
                 BackendOutput::StartTls => {
-                    let plain = transport.into_plain().ok_or_else(|| Broken::Dialogue(starttls_inside_tls()))?;
+                    let plain =
+                        transport.into_plain().ok_or_else(|| Broken::Dialogue(starttls_inside_tls()))?;
                     let verify = matches!(request.target.tls, TlsUse::StartTls { verify: true });
                     transport = handshake(backends, request, plain, verify).await?;
                     traces.sent = 0;

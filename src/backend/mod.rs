@@ -7,11 +7,7 @@ mod hosts;
 mod pacing;
 mod retry;
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use homing_login::{BackendSuccess, ClientIdentity, ProxyTarget};

@@ -23,7 +23,10 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>) -> Log
         let result = attempt(backends, &request, &mut traces, started).await;
         let Err(failed) = &result else { break result };
         let retried = failed.failure.class.is_retried() && failed.cause != Cause::HostDown;
-        if !retried || reconnects >= backends.settings.reconnects_max || !time_is_left(limit, started.elapsed()) {
+        if !retried
+            || reconnects >= backends.settings.reconnects_max
+            || !time_is_left(limit, started.elapsed())
+        {
             break result;
         }
         tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failed.failure.text);

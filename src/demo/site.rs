@@ -26,7 +26,8 @@ impl Site {
         let folder = std::env::temp_dir().join(format!("homing-demo-{}", std::process::id()));
         fs::create_dir(&folder)?;
         let site = Self { config: folder.join("homing.conf"), folder };
-        let (certificate, key) = development::self_signed(&["localhost", "127.0.0.1"]).map_err(io::Error::other)?;
+        let (certificate, key) =
+            development::self_signed(&["localhost", "127.0.0.1"]).map_err(io::Error::other)?;
         site.write("cert.pem", &certificate)?;
         site.write("key.pem", &key)?;
         for (service, port) in [("imap", IMAP_PORT), ("pop3", POP3_PORT), ("sieve", SIEVE_PORT)] {

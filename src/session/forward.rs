@@ -24,7 +24,8 @@ pub(super) async fn run(handover: Handover) {
     let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
     seat.logged_in(target.user.clone(), address);
     let mut live = shared.pacing.enter(address);
-    let farewell = generation.settings().process.shutdown_farewell.then(|| farewell(client.service)).flatten();
+    let farewell =
+        generation.settings().process.shutdown_farewell.then(|| farewell(client.service)).flatten();
     let ends = Ends { client: transport, to_backend: unread, backend, to_client: backend_unread };
     let mut stopped = None;
     let stop = async {

@@ -8,9 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use homing_login::{
-    ClientIdentity, CloseReason, FailureClass, Note, ProxyTarget, TlsFacts, UserName,
-};
+use homing_login::{ClientIdentity, CloseReason, FailureClass, Note, ProxyTarget, TlsFacts, UserName};
 use homing_wire::Fields;
 
 use super::{
@@ -198,7 +196,13 @@ impl LoginLog {
     }
 
     /// The backend accepted.
-    pub(super) fn started(&mut self, client: &ClientIdentity, to: &ProxyDestination, took: Duration, reconnects: u32) {
+    pub(super) fn started(
+        &mut self,
+        client: &ClientIdentity,
+        to: &ProxyDestination,
+        took: Duration,
+        reconnects: u32,
+    ) {
         self.learn(client);
         self.words.proxy_started(&self.context, to, took, reconnects);
     }
@@ -218,7 +222,10 @@ impl LoginLog {
         let text = failed.failure.text.as_str();
         match (&failed.cause, failed.failure.class) {
             (Cause::Connect, _) => {
-                self.proxy_failed(to, &ProxyFailure::Connect { error: text, after, reconnects, local: failed.local });
+                self.proxy_failed(
+                    to,
+                    &ProxyFailure::Connect { error: text, after, reconnects, local: failed.local },
+                );
             }
             (Cause::TimedOut { state }, _) => {
                 let failure = ProxyFailure::TimedOut { state, after, reconnects, local: failed.local };
@@ -236,7 +243,9 @@ impl LoginLog {
             (Cause::Dialogue, FailureClass::AuthTempFail) => {
                 self.words.proxy_login_failed(&self.context, to, text);
             }
-            (Cause::Dialogue, FailureClass::Protocol) => self.proxy_failed(to, &ProxyFailure::InvalidInput(text)),
+            (Cause::Dialogue, FailureClass::Protocol) => {
+                self.proxy_failed(to, &ProxyFailure::InvalidInput(text))
+            }
             (Cause::Dialogue, FailureClass::Remote | FailureClass::RemoteConfig) => {
                 self.proxy_failed(to, &ProxyFailure::Remote(text));
             }

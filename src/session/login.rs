@@ -69,7 +69,9 @@ pub(super) fn decide(client: &ClientIdentity, mechanism: &str, reply: &OkReply) 
         Decision::Refuse(refusal) => Err(Refused { refusal, log: None, user }),
         Decision::NoDestination => Err(Refused {
             refusal: Refusal::new(RefusalKind::Unavailable),
-            log: Some("auth service wants a local login (no proxy field), which a proxy does not have".to_owned()),
+            log: Some(
+                "auth service wants a local login (no proxy field), which a proxy does not have".to_owned(),
+            ),
             user,
         }),
     }
@@ -225,7 +227,11 @@ mod tests {
 
     #[test]
     fn ib_47_unusable_targets_are_temporary_failures() {
-        for line in ["user=a\tproxy\thost=10.0.0.1", "user=a\tproxy\tpass=x\thost=b", "user=a\tproxy\tpass=x\thost=127.0.0.1"] {
+        for line in [
+            "user=a\tproxy\thost=10.0.0.1",
+            "user=a\tproxy\tpass=x\thost=b",
+            "user=a\tproxy\tpass=x\thost=127.0.0.1",
+        ] {
             assert_eq!(why_refused(&login(line), &client()).0, RefusalKind::Unavailable, "{line}");
         }
         let looping = login("user=a\tproxy\tpass=x\thost=127.0.0.1");
@@ -258,7 +264,10 @@ mod tests {
         assert_eq!(kind(FailureClass::Connect, None), RefusalKind::Unavailable);
         assert_eq!(kind(FailureClass::RemoteConfig, None), RefusalKind::ServerBug);
         assert_eq!(kind(FailureClass::Auth, None), RefusalKind::BackendAuthFailed);
-        assert_eq!(kind(FailureClass::Auth, Some(b"NO [LIMIT] x")), RefusalKind::Backend(b"NO [LIMIT] x".to_vec()));
+        assert_eq!(
+            kind(FailureClass::Auth, Some(b"NO [LIMIT] x")),
+            RefusalKind::Backend(b"NO [LIMIT] x".to_vec())
+        );
         assert_eq!(kind(FailureClass::AuthTempFail, None), RefusalKind::Unavailable);
     }
 }

@@ -87,7 +87,12 @@ pub struct Seat {
 impl Registry {
     /// Takes a place. With `connections_max` sessions of the service already there, the oldest one before
     /// login is told to go and the newcomer is seated; `None` if all of them are forwarding.
-    pub fn enter(self: &Arc<Self>, service: Service, client: SocketAddr, connections_max: usize) -> Option<Seat> {
+    pub fn enter(
+        self: &Arc<Self>,
+        service: Service,
+        client: SocketAddr,
+        connections_max: usize,
+    ) -> Option<Seat> {
         let mut table = self.lock();
         if table.lane(service).staying >= connections_max && !table.evict_oldest(service) {
             return None;
@@ -98,7 +103,9 @@ impl Registry {
         let lane = table.lane(service);
         lane.staying += 1;
         lane.pre_login.insert(id);
-        table.entries.insert(id, Entry { service, client, stage: Stage::PreLogin, evicted: false, stop: sender });
+        table
+            .entries
+            .insert(id, Entry { service, client, stage: Stage::PreLogin, evicted: false, stop: sender });
         Some(Seat { registry: Arc::clone(self), id, stop })
     }
 
@@ -238,7 +245,8 @@ mod tests {
     #[tokio::test]
     async fn stop_all_reaches_everybody_and_emptied_returns() {
         let registry = Arc::new(Registry::default());
-        let mut seats: Vec<_> = (0..3).map(|_| registry.enter(Service::Sieve, client(), 9).unwrap()).collect();
+        let mut seats: Vec<_> =
+            (0..3).map(|_| registry.enter(Service::Sieve, client(), 9).unwrap()).collect();
         registry.stop_all(Stop::Shutdown);
         for seat in &mut seats {
             assert_eq!(seat.stopped().await, Stop::Shutdown);

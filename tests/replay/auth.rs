@@ -44,7 +44,8 @@ impl AuthServer {
 
     /// The next request, compared with a recorded one.
     pub fn expect(&mut self, recorded: &[u8]) -> Result<Vec<u8>, String> {
-        let request = self.requests.recv_timeout(PATIENCE).map_err(|_| "no auth request in time".to_owned())?;
+        let request =
+            self.requests.recv_timeout(PATIENCE).map_err(|_| "no auth request in time".to_owned())?;
         self.known.insert(id_of(recorded), (id_of(&request.line), request.connection));
         Ok(request.line)
     }
@@ -136,7 +137,12 @@ fn advertised(steps: &[Step]) -> Vec<String> {
     let names = |line: String| -> Vec<String> {
         let sasl = line.strip_prefix("\"SASL\" \"").or(line.strip_prefix("SASL "));
         if let Some(list) = sasl {
-            return list.trim_end_matches('"').split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+            return list
+                .trim_end_matches('"')
+                .split(' ')
+                .filter(|w| !w.is_empty())
+                .map(str::to_owned)
+                .collect();
         }
         line.split([' ', ']']).filter_map(|w| w.strip_prefix("AUTH=")).map(str::to_owned).collect()
     };

@@ -123,11 +123,12 @@ fn replay(number: usize, planned: &Planned) -> Result<(), String> {
 
 fn configuration(folder: &Path, network: &str, transcript: &str, planned: &Planned) -> String {
     let folder = folder.display();
-    let plaintext_disabled = if transcript.contains("LOGINDISABLED AUTH=") || transcript.contains("LOGINDISABLED]") {
-        "yes"
-    } else {
-        "no"
-    };
+    let plaintext_disabled =
+        if transcript.contains("LOGINDISABLED AUTH=") || transcript.contains("LOGINDISABLED]") {
+            "yes"
+        } else {
+            "no"
+        };
     let settings = planned.settings.replace(';', "\n").replace("127.0.77.", &format!("{network}."));
     format!(
         "listen = {network}.1

@@ -46,7 +46,10 @@ fn words(text: &str) -> String {
 
 #[test]
 fn changing_parts_are_replaced() {
-    assert_eq!(normal(b"AUTH\t7\tPLAIN\tsession=abc\tlip=1\trport=5"), "AUTH\t*\tPLAIN\tsession=*\tlip=1\trport=*");
+    assert_eq!(
+        normal(b"AUTH\t7\tPLAIN\tsession=abc\tlip=1\trport=5"),
+        "AUTH\t*\tPLAIN\tsession=*\tlip=1\trport=*"
+    );
     assert_eq!(normal(b"I ID (\"x-session-id\" \"a\" \"b\" \"c\")"), "I ID (\"x-session-id\" * \"b\" \"c\")");
     assert_eq!(normal(b"XCLIENT ADDR=1 PORT=2 SESSION=3 TTL=4"), "XCLIENT ADDR=1 PORT=* SESSION=* TTL=4");
 }

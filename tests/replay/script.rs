@@ -41,7 +41,8 @@ pub fn parse(text: &str, network: &str) -> Vec<Step> {
     let text = text.replace("127.0.77.", &format!("{network}."));
     let mut steps: Vec<Step> = Vec::new();
     for line in text.lines() {
-        let step = if let Some(remark) = line.strip_prefix("# ") { remark_step(remark) } else { line_step(line) };
+        let step =
+            if let Some(remark) = line.strip_prefix("# ") { remark_step(remark) } else { line_step(line) };
         match (steps.last_mut(), step) {
             (Some(Step::Client { client, bytes }), Some(Step::Client { client: same, bytes: more }))
                 if *client == same =>
@@ -69,7 +70,8 @@ fn remark_step(remark: &str) -> Option<Step> {
         return Some(Step::ClientTls { server_name: (name != "None").then(|| name.to_owned()) });
     }
     if starts("proxy connects to backend port") {
-        let backend = remark.split("backend connection ").nth(1).and_then(|n| n.trim_end_matches(')').parse().ok());
+        let backend =
+            remark.split("backend connection ").nth(1).and_then(|n| n.trim_end_matches(')').parse().ok());
         return Some(Step::BackendAccepts { backend: backend.unwrap_or(1), port: first as u16 });
     }
     if starts("backend connection: TLS handshake done") {
@@ -168,7 +170,10 @@ fn repetition(text: &[u8]) -> Option<(usize, usize)> {
 
 #[test]
 fn transcripts_are_understood() {
-    let steps = parse("# client 2 connects to port 143\nC2: a\\tb\nC2: x<3 times>  [LF only]\n# client2 closes\n", "x");
+    let steps = parse(
+        "# client 2 connects to port 143\nC2: a\\tb\nC2: x<3 times>  [LF only]\n# client2 closes\n",
+        "x",
+    );
     assert_eq!(
         steps,
         [

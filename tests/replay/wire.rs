@@ -82,7 +82,9 @@ impl Wire {
                 return Ok(line);
             }
             match self.fill() {
-                Ok(0) => return Err(format!("end of file, unread: {:?}", String::from_utf8_lossy(&self.unread))),
+                Ok(0) => {
+                    return Err(format!("end of file, unread: {:?}", String::from_utf8_lossy(&self.unread)));
+                }
                 Ok(_) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -98,7 +100,9 @@ impl Wire {
             match self.fill() {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err("no end in time".to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err("no end in time".to_owned());
+                }
                 Err(_) => return Ok(()),
             }
         }

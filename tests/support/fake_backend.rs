@@ -74,7 +74,12 @@ impl FakeBackend {
     }
 }
 
-fn serve(stream: TcpStream, service: Service, behaviour: Behaviour, logins: &AtomicUsize) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    service: Service,
+    behaviour: Behaviour,
+    logins: &AtomicUsize,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);

@@ -4,7 +4,9 @@ use std::{net::IpAddr, time::Duration};
 
 use homing_wire::{Fields, Secret, printable};
 
-use crate::{FailReply, ForwardField, OkReply, Refusal, RefusalKind, Service, UserName};
+use crate::{
+    FailReply, ForwardField, OkReply, Refusal, RefusalKind, Service, UserName, duration::parse_duration,
+};
 
 /// What an `OK` reply means.
 #[derive(Debug, Clone)]
@@ -201,7 +203,7 @@ impl ProxyTarget {
 }
 
 /// Default of `proxy_host_immediate_failure_after` (spec/login-proxy.md 7.5).
-pub const IMMEDIATE_FAILURE_AFTER: Duration = Duration::from_secs(30);
+const IMMEDIATE_FAILURE_AFTER: Duration = Duration::from_secs(30);
 
 /// CR, LF and NUL would end or cut a line of the backend protocol (spec/login-proxy.md 15, row 7).
 fn has_forbidden_bytes(value: &[u8]) -> bool {
@@ -255,37 +257,6 @@ fn duration(fields: &Fields, key: &str, warnings: &mut Vec<String>) -> Option<Du
         warnings.push(format!("Auth PASS reply returned invalid {key} {}", printable(text)));
     }
     parsed
-}
-
-/// A number of seconds, or a number with a unit in Dovecot's spelling: `1500msecs`, `2s`, `15 min`, `1h`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    let unit = unit.trim_start().to_ascii_lowercase();
-    let prefix_of = |word: &str| !unit.is_empty() && word.starts_with(&unit);
-    if unit.is_empty() || prefix_of("seconds") || prefix_of("secs") {
-        return Some(Duration::from_secs(number));
-    }
-    if unit == "ms"
-        || unit.starts_with("mil") && "milliseconds".starts_with(&unit)
-        || unit.starts_with("ms") && "msecs".starts_with(&unit)
-    {
-        return Some(Duration::from_millis(number));
-    }
-    let seconds = if prefix_of("minutes") || prefix_of("mins") {
-        60
-    } else if prefix_of("hours") {
-        3600
-    } else if prefix_of("days") {
-        86_400
-    } else if prefix_of("weeks") {
-        604_800
-    } else {
-        return None;
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 fn prefixed<'a>(
@@ -344,18 +315,6 @@ mod tests {
             "Unsupported SASL mechanism FOO"
         );
         assert!(check("user=a\x01nb\tproxy\tpass=x\thost=10.0.0.1").contains("CR, LF or NUL"));
-    }
-
-    #[test]
-    fn durations_as_dovecot_spells_them() {
-        for (text, millis) in
-            [("5", 5000), ("2s", 2000), ("1500msecs", 1500), ("15 min", 900_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["xyz", "", "1 parsec", "-1"] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod auth;
 mod backend;
 mod client;
 mod decision;
+mod duration;
 mod frontend;
 pub mod limits;
 mod refusal;
@@ -21,6 +22,7 @@ pub use backend::{
 };
 pub use client::{ClientIdentity, ForwardField, Secured, Service, TlsFacts};
 pub use decision::{Decision, ProxyTarget, TargetError, TlsUse, decide, refusal_of};
+pub use duration::parse_duration;
 pub use frontend::{AuthStart, CloseReason, Frontend, Goodbye, Input, Note, Output, SecurityPolicy};
 pub use refusal::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
 pub use user::UserName;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Longest value written to a log line, in bytes before escaping; the rest is cut with `...`.
-pub const LOG_VALUE_BYTES_MAX: usize = 512;
+const LOG_VALUE_BYTES_MAX: usize = 512;
 
 /// Renders peer-controlled bytes for one log line: valid UTF-8 text is kept; control characters, `<`, `>`
 /// and bytes that are not UTF-8 become `?`-free hex escapes `\xNN`, so that a value can neither end

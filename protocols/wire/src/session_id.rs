@@ -5,9 +5,9 @@ use std::{fmt, net::SocketAddr};
 use crate::encode_base64;
 
 /// Longest id accepted from a trusted proxy, in bytes (spec/login-proxy.md 3.5).
-pub const SESSION_ID_BYTES_MAX: usize = 64;
+const SESSION_ID_BYTES_MAX: usize = 64;
 
-/// A session id: 1 to [`SESSION_ID_BYTES_MAX`] printable ASCII characters without space, `<`, `>` or `"`.
+/// A session id: 1 to 64 printable ASCII characters without space, `<`, `>` or `"`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Box<str>);
 

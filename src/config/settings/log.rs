@@ -15,7 +15,7 @@ pub struct LogSettings {
     pub timestamp: String,
     /// `login_log_format_elements`, split at spaces outside `%{}`.
     pub elements: Vec<String>,
-    /// `login_log_format`: `%$` elements, `%s` message.
+    /// `login_log_format`: `%$` message, `%s` elements.
     pub line: String,
     /// `auth_verbose`: log refused login attempts with their reason.
     pub auth_verbose: bool,
