@@ -1,0 +1,81 @@
+//! The 32-bit user hash, bit for bit that of Dovecot 2.3 (spec/director.md 1.5).
+
+use std::fmt;
+
+use md5::{Digest, Md5};
+
+use super::UsernameFormat;
+
+/// A user as the director knows it. Users with equal hashes share one mapping, as in the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserHash(u32);
+
+impl UserHash {
+    /// Hashes a user name, cut at the master user separator if there is one.
+    pub fn of(format: &UsernameFormat, master_user_separator: Option<char>, user: &[u8]) -> Self {
+        Self::of_text(&format.expand(without_master(user, master_user_separator)))
+    }
+
+    fn of_text(text: &[u8]) -> Self {
+        Self(first_word(text).max(1))
+    }
+
+    /// A hash as received from elsewhere.
+    pub fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for UserHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The first four bytes of the MD5 digest, big endian: places users and backends on the ring. MD5 is no
+/// protection here; it spreads.
+pub(super) fn first_word(bytes: &[u8]) -> u32 {
+    let digest = Md5::digest(bytes);
+    u32::from_be_bytes(std::array::from_fn(|i| digest.get(i).copied().unwrap_or(0)))
+}
+
+fn without_master(user: &[u8], separator: Option<char>) -> &[u8] {
+    let Some(separator) = separator else { return user };
+    let mut utf8 = [0; 4];
+    let separator = separator.encode_utf8(&mut utf8).as_bytes();
+    let at = user.windows(separator.len()).position(|window| window == separator);
+    at.and_then(|at| user.get(..at)).unwrap_or(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_username_vectors() {
+        let table = include_str!("../../../tests/vectors/director_username_hash.tsv");
+        let mut count = 0;
+        for (number, line) in table.lines().enumerate().skip(1) {
+            let cells: Vec<_> = line.split('\t').collect();
+            let [format, user, expected] = cells[..] else { panic!("row {number}: {line}") };
+            let format = UsernameFormat::parse(format).unwrap();
+            let hash = UserHash::of(&format, None, user.as_bytes());
+            assert_eq!(hash.number().to_string(), expected, "row {number}: {line}");
+            count += 1;
+        }
+        assert_eq!(count, 248);
+    }
+
+    #[test]
+    fn master_suffixes_are_cut() {
+        let format = UsernameFormat::parse("%Lu").unwrap();
+        let hash = |user: &str, separator| UserHash::of(&format, separator, user.as_bytes());
+        assert_eq!(hash("foo*master", Some('*')), hash("foo", None));
+        assert_ne!(hash("foo*master", None), hash("foo", None));
+    }
+}
