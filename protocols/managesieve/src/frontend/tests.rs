@@ -67,6 +67,7 @@ impl Session {
             notify_capability: Some("mailto".to_owned()),
             policy: setup.policy,
         };
+        #[expect(clippy::disallowed_methods, reason = "any instant will do; nothing here waits")]
         let start = Instant::now();
         let tls = setup.tls.then(TlsFacts::default);
         let mechanisms = setup.auth_up.then(mechanisms);

@@ -31,8 +31,12 @@ const PIECES: &[&str] = &[
     "ä",
 ];
 
+/// Mostly pieces, with plain bytes between them.
 fn input_of(choices: &[u8]) -> Vec<u8> {
-    let piece = |c: &u8| PIECES.get(usize::from(*c)).map_or(vec![*c], |p| p.as_bytes().to_vec());
+    let piece = |c: &u8| match c {
+        0..200 => PIECES[usize::from(*c) % PIECES.len()].as_bytes().to_vec(),
+        byte => vec![*byte],
+    };
     choices.iter().flat_map(piece).collect()
 }
 

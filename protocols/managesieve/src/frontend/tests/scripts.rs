@@ -382,6 +382,30 @@ fn without_auth_service_clients_wait_in_silence() {
 }
 
 #[test]
+fn a_login_lost_with_the_auth_service_fails_and_the_next_command_waits() {
+    play(
+        PLAIN,
+        &[
+            ("C AUTHENTICATE \"PLAIN\" \"AGEA\"\nNOOP", "<auth PLAIN AGEA>"),
+            ("auth-down", ""),
+            ("fail", "NO \"Authentication failed.\""),
+            ("auth-up", "OK \"NOOP Completed\""),
+        ],
+    );
+}
+
+#[test]
+fn the_name_in_the_handshake_is_the_local_name() {
+    let mut session = Session::new(PLAIN, usize::MAX);
+    session.stimulate("C STARTTLS");
+    let facts = TlsFacts { server_name: Some("Mail.example.com".to_owned()), ..TlsFacts::default() };
+    session.handle(Input::TlsUp(facts.clone()));
+    let client = session.frontend.client();
+    assert_eq!((client.local_name.as_deref(), client.secured), (Some("Mail.example.com"), Secured::Tls));
+    assert_eq!(session.frontend.tls(), Some(&facts));
+}
+
+#[test]
 fn section_3_7_the_login_timeout() {
     let idle = "BYE \"Disconnected for inactivity.\" | <close Inactivity>";
     let during = "BYE \"Disconnected for inactivity during authentication.\"";
