@@ -151,7 +151,7 @@ impl Scanner {
         if self.line_bytes > COMMAND_ARGUMENT_BYTES_MAX {
             return self.fail("MANAGESIEVE command line too large");
         }
-        // Part of a SASL response line is read once anything but its absence was seen.
+        // Enough to tell a response line that has begun from one that has not.
         self.line_bytes += usize::from(self.sasl);
         self.raw_bytes = 0;
         match byte {
