@@ -54,7 +54,7 @@ impl FrontendConfigs {
                     policy,
                     implementation: login.sieve.implementation.clone(),
                     sieve_capability: login.sieve.sieve_capability.clone(),
-                    notify_capability: login.sieve.notify_capability.clone(),
+                    notify_capability: Some(login.sieve.notify_capability.clone()).filter(|n| !n.is_empty()),
                 };
                 Box::new(SieveFrontend::new(Arc::new(config), client, now, tls, mechanisms))
             }

@@ -13,6 +13,9 @@ pub struct ProcessSettings {
     pub hostname: String,
     /// `shutdown_clients`: a reload ends sessions, too.
     pub shutdown_clients: bool,
+    /// Homing's own `shutdown_farewell`: logged-in clients are told in their protocol's words where the stream is
+    /// between responses.
+    pub shutdown_farewell: bool,
     /// `default_login_user`: whom to become after binding, if started as root.
     pub login_user: Option<String>,
 }
