@@ -11,23 +11,32 @@ use super::UsernameFormat;
 pub struct UserHash(u32);
 
 impl UserHash {
-    /// Hashes a user name, cut at the master user separator if there is one.
-    pub fn of(format: &UsernameFormat, master_user_separator: Option<char>, user: &[u8]) -> Self {
-        Self::of_text(&format.expand(without_master(user, master_user_separator)))
-    }
-
-    fn of_text(text: &[u8]) -> Self {
-        Self(first_word(text).max(1))
-    }
-
-    /// A hash as received from elsewhere.
-    pub fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
     /// The number.
     pub fn number(self) -> u32 {
         self.0
+    }
+
+    /// A hash without a name.
+    #[cfg(test)]
+    pub(super) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// How names become hashes. Two logins of one user meet only if both went through the same rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// `director_username_hash`.
+    pub format: UsernameFormat,
+    /// `auth_master_user_separator`: names are cut at its first occurrence.
+    pub master_user_separator: Option<char>,
+}
+
+impl Naming {
+    /// Hashes a user name. 0 stands for no user elsewhere, so it becomes 1.
+    pub fn hash(&self, user: &[u8]) -> UserHash {
+        let name = without_master(user, self.master_user_separator);
+        UserHash(first_word(&self.format.expand(name)).max(1))
     }
 }
 
@@ -56,6 +65,10 @@ fn without_master(user: &[u8], separator: Option<char>) -> &[u8] {
 mod tests {
     use super::*;
 
+    fn naming(format: &str, master_user_separator: Option<char>) -> Naming {
+        Naming { format: UsernameFormat::parse(format).unwrap(), master_user_separator }
+    }
+
     #[test]
     fn all_username_vectors() {
         let table = include_str!("../../../tests/vectors/director_username_hash.tsv");
@@ -63,8 +76,7 @@ mod tests {
         for (number, line) in table.lines().enumerate().skip(1) {
             let cells: Vec<_> = line.split('\t').collect();
             let [format, user, expected] = cells[..] else { panic!("row {number}: {line}") };
-            let format = UsernameFormat::parse(format).unwrap();
-            let hash = UserHash::of(&format, None, user.as_bytes());
+            let hash = naming(format, None).hash(user.as_bytes());
             assert_eq!(hash.number().to_string(), expected, "row {number}: {line}");
             count += 1;
         }
@@ -73,9 +85,10 @@ mod tests {
 
     #[test]
     fn master_suffixes_are_cut() {
-        let format = UsernameFormat::parse("%Lu").unwrap();
-        let hash = |user: &str, separator| UserHash::of(&format, separator, user.as_bytes());
+        let hash = |user: &str, separator| naming("%Lu", separator).hash(user.as_bytes());
         assert_eq!(hash("foo*master", Some('*')), hash("foo", None));
+        assert_eq!(hash("foo*a*b", Some('*')), hash("foo", None));
+        assert_eq!(hash("foo", Some('*')), hash("foo", None));
         assert_ne!(hash("foo*master", None), hash("foo", None));
     }
 }

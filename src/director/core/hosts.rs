@@ -1,6 +1,6 @@
 //! The backend table (spec/director.md 4.1) and its checksum (2.3).
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// Vhosts of a backend unless told otherwise.
 pub const VHOSTS_DEFAULT: u32 = 100;
@@ -32,34 +32,39 @@ pub(super) fn order(ip: IpAddr) -> (bool, IpAddr) {
     (ip.is_ipv6(), ip)
 }
 
-/// All backends, ordered.
-#[derive(Debug, Clone, Default)]
-pub struct Hosts(BTreeMap<(bool, IpAddr), Host>);
+/// Backends in order. Shared rows, since each session keeps the one it was placed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hosts(BTreeMap<(bool, IpAddr), Arc<Host>>);
 
 impl Hosts {
     /// The backend with this address.
-    pub fn get(&self, ip: IpAddr) -> Option<&Host> {
+    pub fn get(&self, ip: IpAddr) -> Option<&Arc<Host>> {
         self.0.get(&order(ip))
     }
 
-    /// Adds or replaces a backend.
-    pub fn insert(&mut self, host: Host) {
-        self.0.insert(order(host.ip), host);
-    }
-
-    /// The backend with this address, to be changed. Address and tag must stay.
-    pub fn get_mut(&mut self, ip: IpAddr) -> Option<&mut Host> {
-        self.0.get_mut(&order(ip))
+    /// True if there is a backend with this address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.contains_key(&order(ip))
     }
 
     /// Removes a backend.
-    pub fn remove(&mut self, ip: IpAddr) -> Option<Host> {
-        self.0.remove(&order(ip))
+    pub fn remove(&mut self, ip: IpAddr) {
+        self.0.remove(&order(ip));
     }
 
     /// All backends by address.
-    pub fn iter(&self) -> impl Iterator<Item = &Host> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Host>> {
         self.0.values()
+    }
+
+    /// Number of backends.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without backends.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The checksum by which directors compare their tables (spec/director.md 2.3).
@@ -75,13 +80,25 @@ impl Hosts {
     }
 }
 
+impl FromIterator<Host> for Hosts {
+    fn from_iter<T: IntoIterator<Item = Host>>(hosts: T) -> Self {
+        hosts.into_iter().map(Arc::new).collect()
+    }
+}
+
+impl FromIterator<Arc<Host>> for Hosts {
+    fn from_iter<T: IntoIterator<Item = Arc<Host>>>(hosts: T) -> Self {
+        Self(hosts.into_iter().map(|host| (order(host.ip), host)).collect())
+    }
+}
+
 fn address_hash(ip: IpAddr) -> u32 {
     match ip {
         IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
         IpAddr::V6(ip) => ip.octets().iter().fold(0, |hash: u32, byte| {
             let hash = (hash << 4).wrapping_add(u32::from(*byte));
             let high = hash & 0xf000_0000;
-            if high == 0 { hash } else { hash ^ (high >> 24) }
+            (hash ^ (high >> 24)) ^ high
         }),
     }
 }
@@ -97,8 +114,7 @@ mod tests {
         let mut count = 0;
         for line in table.lines().skip(1) {
             let cells: Vec<_> = line.split('\t').collect();
-            let mut hosts = Hosts::default();
-            hosts_of_vector(cells[1]).into_iter().for_each(|host| hosts.insert(host));
+            let hosts: Hosts = hosts_of_vector(cells[1]).into_iter().collect();
             assert_eq!(hosts.checksum().to_string(), cells[2], "{line}");
             count += 1;
         }

@@ -1,8 +1,13 @@
 //! The words of `director_mail_servers` (spec/director.md 1.4): addresses, ranges, names, tags.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use thiserror::Error;
+
+use super::Host;
 
 /// One word, split up. Names are still to be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,14 @@ pub enum MailServerError {
     /// Nothing before the `@`.
     #[error("director_mail_servers: {0}: host is missing")]
     NoHost(String),
+    /// Something that is no name, such as `10.0.0.1:143`.
+    #[error(
+        "director_mail_servers: {0}: neither an address nor a name (a port is given by the auth service, field port)"
+    )]
+    NotAName(String),
+    /// One address under two tags.
+    #[error("director_mail_servers: {0} has two tags")]
+    TwoTags(IpAddr),
 }
 
 impl MailServer {
@@ -50,11 +63,39 @@ impl MailServer {
             Some(addresses) => ServerHost::Addresses(addresses),
             None => match address(host) {
                 Some(ip) => ServerHost::Addresses(vec![ip]),
-                None => ServerHost::Name(host.to_owned()),
+                None if is_name(host) => ServerHost::Name(host.to_owned()),
+                None => return Err(MailServerError::NotAName(word.to_owned())),
             },
         };
         Ok(Self { host, tag: tag.as_bytes().to_vec() })
     }
+}
+
+/// The backends of all words. `answers` has the addresses of the names; a name without answer has no backend. An
+/// address that is given twice is one backend, unlike in the reference (spec/director.md 10, W28).
+pub fn hosts_of(
+    servers: &[MailServer],
+    answers: &BTreeMap<String, Vec<IpAddr>>,
+) -> Result<Vec<Host>, MailServerError> {
+    let mut hosts: BTreeMap<IpAddr, Host> = BTreeMap::new();
+    for server in servers {
+        let (addresses, name) = match &server.host {
+            ServerHost::Addresses(addresses) => (Some(addresses), None),
+            ServerHost::Name(name) => (answers.get(name), Some(name)),
+        };
+        for ip in addresses.into_iter().flatten() {
+            let new = || Host::new(*ip, name.cloned(), server.tag.clone());
+            if hosts.entry(*ip).or_insert_with(new).tag != server.tag {
+                return Err(MailServerError::TwoTags(*ip));
+            }
+        }
+    }
+    Ok(hosts.into_values().collect())
+}
+
+/// Letters, digits, dots, hyphens and, as resolvers take them, underscores.
+fn is_name(host: &str) -> bool {
+    host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 /// `ip1-ip2`, inclusive; `None` if the text is not of that form.
@@ -137,7 +178,7 @@ mod tests {
         assert_eq!(addresses("10.0.0.254-10.0.0.255"), ["10.0.0.254", "10.0.0.255"]);
         assert_eq!(addresses("2001:db8::fe-2001:db8::ff").len(), 2);
         assert_eq!(addresses("be-1.example.org"), ["name be-1.example.org"]);
-        assert_eq!(addresses("10.0.0.1:143"), ["name 10.0.0.1:143"]);
+        assert_eq!(addresses("10.0.0.1-be"), ["name 10.0.0.1-be"]);
         assert_eq!(MailServer::parse("10.0.0.1@a@b").unwrap().tag, b"a@b");
         assert_eq!(MailServer::parse("10.0.0.1@").unwrap().tag, b"");
     }
@@ -149,5 +190,38 @@ mod tests {
         assert!(matches!(error("10.0.0.9-10.0.0.1"), MailServerError::Reversed(_)));
         assert!(matches!(error("10.0.0.1-10.0.1.1"), MailServerError::RangeTooLarge(_)));
         assert!(matches!(error("@blue"), MailServerError::NoHost(_)));
+        for word in ["10.0.0.1:143", "[::1]:143", "imap://be", "be,be2", "b\u{e4}ckend"] {
+            assert!(matches!(error(word), MailServerError::NotAName(_)), "{word}");
+        }
+    }
+
+    #[test]
+    fn names_become_one_backend_per_address() {
+        let hosts = |words: &[&str]| {
+            let servers: Vec<_> = words.iter().map(|word| MailServer::parse(word).unwrap()).collect();
+            let pool = ["10.0.0.2", "10.0.0.1"].map(|ip| ip.parse().unwrap()).to_vec();
+            hosts_of(&servers, &BTreeMap::from([("pool.test".to_owned(), pool)]))
+        };
+        let shown = |words: &[&str]| -> Vec<String> {
+            let show = |h: Host| {
+                let hostname = h.hostname.unwrap_or_default();
+                format!("{} {hostname} {}", h.ip, String::from_utf8(h.tag).unwrap())
+            };
+            hosts(words).unwrap().into_iter().map(show).collect()
+        };
+        assert_eq!(
+            shown(&["pool.test@blue", "unknown.test", "::1"]),
+            ["10.0.0.1 pool.test blue", "10.0.0.2 pool.test blue", "::1  "]
+        );
+        assert_eq!(shown(&["10.0.0.1", "10.0.0.1", "10.0.0.1-10.0.0.2"]), ["10.0.0.1  ", "10.0.0.2  "]);
+        let error = hosts(&["10.0.0.1@a", "10.0.0.1@b"]).unwrap_err();
+        assert_eq!(error.to_string(), "director_mail_servers: 10.0.0.1 has two tags");
+    }
+
+    #[test]
+    fn any_word_is_parsed_or_refused() {
+        bolero::check!().for_each(|input: &[u8]| {
+            let _ = MailServer::parse(&String::from_utf8_lossy(input));
+        });
     }
 }

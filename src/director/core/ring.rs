@@ -47,17 +47,20 @@ impl Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::director::core::{UsernameFormat, tests::hosts_of_vector};
+    use crate::director::core::{Naming, UsernameFormat, tests::hosts_of_vector};
 
     #[test]
     fn all_host_vectors() {
         let table = include_str!("../../../tests/vectors/director_host_by_user.tsv");
         let format = UsernameFormat::parse("%Lu").unwrap();
+        let naming = Naming { format, master_user_separator: None };
         let mut count = 0;
         for (number, line) in table.lines().enumerate().skip(1) {
             let cells: Vec<_> = line.split('\t').collect();
-            let [_, hosts, tag, user, hash, hashed, initial] = cells[..] else { panic!("row {number}: {line}") };
-            let user = UserHash::of(&format, None, user.as_bytes());
+            let [_, hosts, tag, user, hash, hashed, initial] = cells[..] else {
+                panic!("row {number}: {line}")
+            };
+            let user = naming.hash(user.as_bytes());
             assert_eq!(user.number().to_string(), hash, "row {number}");
             let hosts = hosts_of_vector(hosts);
             let found = |hosts: &[Host]| {
@@ -75,11 +78,14 @@ mod tests {
     #[test]
     fn all_point_vectors() {
         let table = include_str!("../../../tests/vectors/director_ring_points.tsv");
+        let mut count = 0;
         for line in table.lines().skip(1) {
             let cells: Vec<_> = line.split('\t').collect();
             let point = Point::of(cells[0].parse().unwrap(), cells[1].parse().unwrap());
             assert_eq!(point.at.to_string(), cells[3], "{line}");
+            count += 1;
         }
+        assert_eq!(count, 20);
     }
 
     #[test]

@@ -1,119 +1,157 @@
-//! The user table: which backend a user belongs to, as long as sessions live and for a while after
-//! (spec/director.md 3).
+//! The user table: which backend a user belongs to, while sessions live and for a while after (spec/director.md 3).
+//! It does not know which backends exist or why a user is on one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use super::UserHash;
 
-/// A user under a tag. Users with the same hash under two tags are independent.
-pub(super) type UserKey = (u32, UserHash);
+/// Tags by the order in which they were first configured, so that a key stays small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TagNumber(pub(super) u32);
 
-/// One mapping.
-#[derive(Debug, Clone)]
-pub(super) struct User {
-    pub(super) host: IpAddr,
-    /// Sessions from placement to end, logins in progress included.
-    pub(super) sessions: BTreeSet<u64>,
-    /// When the last session ended; meaningful only without sessions.
-    pub(super) idle_since: Instant,
+/// A user under a tag. The same hash under two tags is two independent users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct UserKey {
+    pub(super) tag: TagNumber,
+    pub(super) hash: UserHash,
 }
 
-/// All mappings. Tags are numbers here, so that a mapping stays small.
+/// One mapping: 32 bytes beside its key, as there may be one for every mailbox.
+#[derive(Debug)]
+struct User {
+    host: IpAddr,
+    /// From placement to end, logins in progress included.
+    sessions: u32,
+    /// Key in the idle queue; meaningful only without sessions.
+    idle_ticket: u64,
+}
+
+/// All mappings. Nothing here walks over the hash map, whose order is random.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     by_key: HashMap<UserKey, User>,
-    /// Mappings without session, by the time their last one ended; the next to expire is first.
-    idle: BTreeMap<(Instant, u64), UserKey>,
-    idle_order: HashMap<UserKey, u64>,
-    next_order: u64,
+    /// Mappings without session and when their last one ended, the next to expire first.
+    idle: BTreeMap<u64, (Instant, UserKey)>,
+    next_ticket: u64,
+    /// Number of mappings by backend; no zeros.
+    counts: BTreeMap<IpAddr, usize>,
 }
 
 impl Users {
-    pub(super) fn get(&self, key: UserKey) -> Option<&User> {
-        self.by_key.get(&key)
+    pub(super) fn host_of(&self, key: UserKey) -> Option<IpAddr> {
+        self.by_key.get(&key).map(|user| user.host)
     }
 
     /// Adds a session; creates the mapping to `host` if there is none.
-    pub(super) fn enter(&mut self, key: UserKey, host: IpAddr, session: u64, now: Instant) {
-        self.forget_idle(key);
-        let user =
-            self.by_key.entry(key).or_insert_with(|| User { host, sessions: BTreeSet::new(), idle_since: now });
-        user.sessions.insert(session);
+    pub(super) fn enter(&mut self, key: UserKey, host: IpAddr) {
+        let counts = &mut self.counts;
+        let user = self.by_key.entry(key).or_insert_with(|| {
+            *counts.entry(host).or_default() += 1;
+            User { host, sessions: 0, idle_ticket: 0 }
+        });
+        if user.sessions == 0 {
+            self.idle.remove(&user.idle_ticket);
+        }
+        user.sessions += 1;
     }
 
-    /// Removes a session; with the last one the time to expiry starts.
-    pub(super) fn leave(&mut self, key: UserKey, session: u64, now: Instant) {
-        let Some(user) = self.by_key.get_mut(&key) else { return };
-        if user.sessions.remove(&session) && user.sessions.is_empty() {
-            user.idle_since = now;
-            self.next_order += 1;
-            self.idle.insert((now, self.next_order), key);
-            self.idle_order.insert(key, self.next_order);
+    /// Removes a session. With the last one the time to expiry starts, and the backend is returned.
+    pub(super) fn leave(&mut self, key: UserKey, now: Instant) -> Option<IpAddr> {
+        let user = self.by_key.get_mut(&key)?;
+        user.sessions = user.sessions.checked_sub(1)?;
+        if user.sessions > 0 {
+            return None;
         }
+        self.next_ticket += 1;
+        user.idle_ticket = self.next_ticket;
+        self.idle.insert(self.next_ticket, (now, key));
+        Some(user.host)
     }
 
     /// Forgets mappings that have been without session for `expire`.
     pub(super) fn expire(&mut self, now: Instant, expire: Duration) {
-        while let Some((&(since, order), &key)) = self.idle.first_key_value() {
+        while let Some((&ticket, &(since, key))) = self.idle.first_key_value() {
             if now.saturating_duration_since(since) < expire {
                 return;
             }
-            self.idle.remove(&(since, order));
-            self.idle_order.remove(&key);
-            self.by_key.remove(&key);
+            self.forget(ticket, key);
         }
     }
 
     /// When the next mapping expires.
     pub(super) fn next_expiry(&self, expire: Duration) -> Option<Instant> {
-        self.idle.first_key_value().map(|(&(since, _), _)| since + expire)
+        self.idle.first_key_value().map(|(_, (since, _))| *since + expire)
     }
 
-    /// Forgets the mappings without session whose host `keep` refuses.
-    pub(super) fn forget_idle_on(&mut self, gone: impl Fn(IpAddr) -> bool) {
-        let forgotten: Vec<_> = self
-            .idle
-            .values()
-            .copied()
-            .filter(|key| self.by_key.get(key).is_some_and(|user| gone(user.host)))
-            .collect();
-        for key in forgotten {
-            self.forget_idle(key);
-            self.by_key.remove(&key);
+    /// Forgets one mapping if it is without session.
+    pub(super) fn forget_idle(&mut self, key: UserKey) {
+        if let Some(user) = self.by_key.get(&key).filter(|user| user.sessions == 0) {
+            self.forget(user.idle_ticket, key);
         }
     }
 
-    /// True if some user is mapped to the host.
-    pub(super) fn uses(&self, host: IpAddr) -> bool {
-        self.by_key.values().any(|user| user.host == host)
+    /// Forgets the mappings without session of which `gone` is true.
+    pub(super) fn forget_idle_if(&mut self, gone: impl Fn(UserKey, IpAddr) -> bool) {
+        let is_gone = |key: &UserKey| self.host_of(*key).is_some_and(|host| gone(*key, host));
+        let forgotten: Vec<_> = self
+            .idle
+            .iter()
+            .map(|(ticket, (_, key))| (*ticket, *key))
+            .filter(|(_, key)| is_gone(key))
+            .collect();
+        for (ticket, key) in forgotten {
+            self.forget(ticket, key);
+        }
+    }
+
+    fn forget(&mut self, ticket: u64, key: UserKey) {
+        self.idle.remove(&ticket);
+        let Some(user) = self.by_key.remove(&key) else { return };
+        if let Some(count) = self.counts.get_mut(&user.host) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&user.host);
+            }
+        }
+    }
+
+    /// Number of mappings to a backend.
+    pub(super) fn count_on(&self, host: IpAddr) -> usize {
+        self.counts.get(&host).copied().unwrap_or(0)
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }
+}
 
-    fn forget_idle(&mut self, key: UserKey) {
-        if let Some(order) = self.idle_order.remove(&key)
-            && let Some(user) = self.by_key.get(&key)
-        {
-            self.idle.remove(&(user.idle_since, order));
+#[cfg(test)]
+impl Users {
+    /// Panics if the indices disagree.
+    pub(super) fn check_invariants(&self) {
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for (key, user) in &self.by_key {
+            *counts.entry(user.host).or_default() += 1;
+            let queued = self.idle.get(&user.idle_ticket).is_some_and(|(_, queued)| queued == key);
+            assert_eq!(queued, user.sessions == 0, "idle queue of {key:?}");
         }
+        assert_eq!(counts, self.counts, "mappings by backend");
+        let idle = self.by_key.values().filter(|user| user.sessions == 0).count();
+        assert_eq!(idle, self.idle.len(), "length of the idle queue");
+        assert!(self.idle.values().is_sorted_by_key(|(since, _)| *since), "order of the idle queue");
     }
 
-    /// Panics, in tests, if the indices disagree.
-    #[cfg(test)]
-    pub(super) fn check_invariants(&self) {
-        assert_eq!(self.idle.len(), self.idle_order.len());
-        for (key, user) in &self.by_key {
-            assert_eq!(user.sessions.is_empty(), self.idle_order.contains_key(key), "idle index of {key:?}");
-        }
-        for ((since, order), key) in &self.idle {
-            assert_eq!(self.idle_order.get(key), Some(order));
-            assert_eq!(self.by_key[key].idle_since, *since);
-        }
+    /// What one mapping takes in the table.
+    pub(super) fn mapping_bytes() -> usize {
+        size_of::<(UserKey, User)>()
+    }
+
+    /// All mappings: backend and number of sessions by key.
+    pub(super) fn rows(&self) -> BTreeMap<UserKey, (IpAddr, u32)> {
+        self.by_key.iter().map(|(key, user)| (*key, (user.host, user.sessions))).collect()
     }
 }

@@ -161,8 +161,12 @@ fn digest(algorithm: Algorithm, head: &str, name: &str) -> Result<Digest, Format
     for option in head.split([';', ',']).skip(1) {
         let unknown = || FormatError::DigestOption(option.to_owned());
         match option.split_once('=').ok_or_else(unknown)? {
-            ("rounds", n) => digest.rounds = n.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(unknown)?,
-            ("truncate", n) => digest.truncate_bits = Some(n.parse().ok().filter(|n| *n > 0).ok_or_else(unknown)?),
+            ("rounds", n) => {
+                digest.rounds = n.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(unknown)?
+            }
+            ("truncate", n) => {
+                digest.truncate_bits = Some(n.parse().ok().filter(|n| *n > 0).ok_or_else(unknown)?)
+            }
             ("salt", salt) => digest.salt = salt.as_bytes().to_vec(),
             _ => return Err(unknown()),
         }

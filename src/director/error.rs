@@ -1,0 +1,43 @@
+//! What can go wrong when the director is set up and when a login asks it.
+
+use thiserror::Error;
+
+use super::core::{FormatError, MailServerError, OperationError, UserHash};
+
+/// Why the director does not start, or refuses a reload. Nobody sees it but the log.
+#[derive(Debug, Error)]
+pub enum DirectorError {
+    /// A word of `director_mail_servers`.
+    #[error(transparent)]
+    MailServer(#[from] MailServerError),
+    /// Only names, and none of them has an address.
+    #[error("director_mail_servers: no name could be resolved")]
+    NoHosts,
+    /// `director_username_hash`.
+    #[error("director_username_hash: {0}")]
+    UsernameHash(#[from] FormatError),
+    /// More than this one in `director_servers`: they would place users without knowing of each other.
+    #[error("director_servers: several directors are not supported")]
+    SeveralDirectors,
+    /// A change that the users of the moment do not allow.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+}
+
+/// Why a login has no backend.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlaceError {
+    /// There is no director; the auth service must name the host. Told as `[UNAVAILABLE]`.
+    #[error("host not given")]
+    NoDirector,
+    /// No usable backend with this tag, for the whole time. Told as a temporary failure (spec/director.md 8.1).
+    #[error("Timeout because no hosts - queued for {waited_secs} secs (user hash {hash}, tag '{tag}')")]
+    NoHost {
+        /// How long the login waited.
+        waited_secs: u64,
+        /// The user.
+        hash: UserHash,
+        /// `director_tag`, fit for a log line.
+        tag: String,
+    },
+}

@@ -1,0 +1,50 @@
+//! The placement of one session: while it lives the user has no other backend.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    PlaceError, PlaceRequest,
+    core::{Host, SessionKey},
+    tables::Tables,
+};
+
+/// A session's place, given back on drop.
+#[derive(Debug)]
+pub struct Placement {
+    tables: Arc<Tables>,
+    session: SessionKey,
+    host: Arc<Host>,
+    kicked: CancellationToken,
+}
+
+impl Placement {
+    /// Registers a session; `None` if no backend is usable.
+    pub(super) fn take(tables: &Arc<Tables>, request: PlaceRequest<'_>) -> Result<Option<Self>, PlaceError> {
+        let Some((placed, kicked)) = tables.place(request)? else { return Ok(None) };
+        let tables = Arc::clone(tables);
+        Ok(Some(Self { tables, session: placed.session, host: placed.host, kicked }))
+    }
+
+    /// Address of the backend.
+    pub fn ip(&self) -> IpAddr {
+        self.host.ip
+    }
+
+    /// Name of the backend, if it was configured by name.
+    pub fn hostname(&self) -> Option<&str> {
+        self.host.hostname.as_deref()
+    }
+
+    /// Fires when the session must end; it counts until this guard is dropped.
+    pub fn kicked(&self) -> CancellationToken {
+        self.kicked.clone()
+    }
+}
+
+impl Drop for Placement {
+    fn drop(&mut self) {
+        self.tables.release(self.session);
+    }
+}
