@@ -89,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_on_a_point_belongs_to_it_and_the_ring_closes() {
+        let hosts = hosts_of_vector("10.1.0.1=100,10.1.0.2=100,10.1.0.3=100");
+        let ring = Ring::of(&hosts);
+        let points = &ring.0[&b""[..]];
+        for (point, next) in points.iter().zip(points.iter().cycle().skip(1)) {
+            assert_eq!(ring.lookup(b"", UserHash::from_number(point.at)), Some(point.ip));
+            assert_eq!(ring.lookup(b"", UserHash::from_number(point.at + 1)), Some(next.ip));
+        }
+    }
+
+    #[test]
     fn removing_a_host_moves_only_its_users() {
         let hosts = hosts_of_vector("10.1.0.1=100,10.1.0.2=100,10.1.0.3=100");
         let (before, after) = (Ring::of(&hosts), Ring::of(&hosts[..2]));
