@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use homing_login::UserName;
@@ -14,6 +14,9 @@ use super::{
     PlaceError, PlaceRequest,
     core::{Action, Core, Hosts, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash},
 };
+
+/// Longest pause between two looks at the mappings: keeps sums of times small, whatever is configured.
+const EXPIRE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// What all clones of a director and all placements share.
 pub(super) struct Tables(Mutex<State>);
@@ -61,7 +64,7 @@ impl Tables {
         let now = Instant::now();
         core.expire(now);
         // What becomes idle later expires later.
-        core.next_expiry().unwrap_or_else(|| now + core.expire_time())
+        core.next_expiry().unwrap_or_else(|| now + core.expire_time().min(EXPIRE_PAUSE_MAX))
     }
 
     pub(super) fn configure(&self, table: Table, configured: bool) -> Result<(), OperationError> {
@@ -110,9 +113,7 @@ fn perform(state: MutexGuard<'_, State>, actions: Vec<Action>) {
             None
         }
         Action::HostRemoved { ip, users, origin } => {
-            tracing::info!(
-                "backend {ip} removed by {origin}; {users} users stay there until their sessions end"
-            );
+            tracing::info!("backend {ip} removed by {origin}; users whose sessions go on there: {users}");
             None
         }
     };

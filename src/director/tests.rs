@@ -1,8 +1,13 @@
 //! The service around the core: guards, waiting logins, reloads, the timer.
 
+use std::{collections::HashMap, net::IpAddr, sync::Mutex};
+
 use homing_login::{Decision, OkReply, Service, decide};
 use homing_wire::Fields;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 
 use super::*;
 
@@ -80,7 +85,7 @@ async fn without_backends_there_is_no_director() {
 }
 
 #[tokio::test]
-async fn an_unknown_tag_is_refused_after_the_wait() {
+async fn di_05_an_unknown_tag_is_refused_after_the_wait() {
     let director = director("10.1.0.1").await;
     let error = place_soon(&director, "bl\nue").await.unwrap_err();
     assert_eq!(
@@ -181,6 +186,44 @@ async fn a_kick_ends_the_sessions_of_one_user() {
     assert!(!place(&director, "foo").await.kicked().is_cancelled(), "a kick is not a ban");
 }
 
+/// Many logins at once while backends come and go: whoever looks sees each user on one backend.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_user_is_on_two_backends_at_once() {
+    let director = director("10.1.0.1-10.1.0.3").await;
+    // Sessions and backend by user; a session is noted only while its placement lives.
+    let seen: Arc<Mutex<HashMap<usize, (usize, IpAddr)>>> = Arc::default();
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let (director, seen) = (director.clone(), Arc::clone(&seen));
+        clients.spawn(async move {
+            for round in 0..1000 {
+                let number = (client + round * 7) % 5;
+                let placement = place(&director, &format!("user{number}")).await;
+                {
+                    let mut seen = seen.lock().unwrap();
+                    let (sessions, ip) = seen.entry(number).or_insert((0, placement.ip()));
+                    assert!(
+                        *sessions == 0 || *ip == placement.ip(),
+                        "user{number} is on {ip} and {placement:?}"
+                    );
+                    (*sessions, *ip) = (*sessions + 1, placement.ip());
+                }
+                tokio::task::yield_now().await;
+                seen.lock().unwrap().get_mut(&number).unwrap().0 -= 1;
+                drop(placement);
+            }
+        });
+    }
+    let mut tables = ["10.1.0.3 10.1.0.4", "10.1.0.1-10.1.0.3", "10.1.0.2"].into_iter().cycle();
+    while !clients.is_empty() {
+        director.reload(&settings(tables.next().unwrap())).await.unwrap();
+        if let Ok(Some(ended)) = timeout(Duration::from_millis(1), clients.join_next()).await {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(counts(&director).1, 0);
+}
+
 #[tokio::test]
 async fn the_timer_forgets_users() {
     let expiring = DirectorSettings { user_expire: Duration::from_millis(1), ..settings("10.1.0.1") };
@@ -211,7 +254,7 @@ async fn the_timer_ends_with_the_last_director() {
 
 /// Lines that a real director has been given and has passed on (spec/director.md 5.2).
 #[tokio::test]
-async fn recorded_login_lines_are_placed_as_recorded() {
+async fn di_01_di_04_recorded_login_lines_are_placed_as_recorded() {
     let table = include_str!("../../tests/vectors/director_login_lines.tsv");
     let mut count = 0;
     for line in table.lines().skip(1) {

@@ -84,7 +84,7 @@ impl Users {
 
     /// When the next mapping expires.
     pub(super) fn next_expiry(&self, expire: Duration) -> Option<Instant> {
-        self.idle.first_key_value().map(|(_, (since, _))| *since + expire)
+        self.idle.first_key_value().and_then(|(_, (since, _))| since.checked_add(expire))
     }
 
     /// Forgets one mapping if it is without session.

@@ -4,14 +4,11 @@
 mod expand;
 mod parse;
 
-use std::fmt;
-
 pub use parse::FormatError;
 
 /// A parsed `director_username_hash`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsernameFormat {
-    text: String,
     parts: Vec<Part>,
 }
 
@@ -97,17 +94,11 @@ enum Test {
 impl UsernameFormat {
     /// Parses a setting value.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        Ok(Self { text: text.to_owned(), parts: parse::parts(text)? })
+        Ok(Self { parts: parse::parts(text)? })
     }
 
     /// Fills in a user name.
     pub fn expand(&self, user: &[u8]) -> Vec<u8> {
         expand::parts(&self.parts, user)
-    }
-}
-
-impl fmt::Display for UsernameFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
