@@ -97,8 +97,8 @@ impl Pop3Frontend {
             }
             Command::Stls => self.start_tls(),
             Command::User => self.user(argument),
-            Command::Xclient => self.xclient(argument.split(|b| *b == b' ')),
-            Command::Xoip => self.xclient([[b"ADDR=", argument].concat()]),
+            Command::Xclient => self.xclient(argument),
+            Command::Xoip => self.xclient(&[b"ADDR=", argument].concat()),
         }
     }
 
@@ -154,13 +154,13 @@ impl Pop3Frontend {
     }
 
     /// Good values are taken whatever stands beside them.
-    fn xclient(&mut self, items: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    fn xclient(&mut self, items: &[u8]) {
         if !self.client.trusted {
             return self.say("+OK You are not from trusted IP - ignoring");
         }
         let mut good = true;
-        for item in items {
-            good &= xclient::take(&mut self.client, item.as_ref()).is_ok();
+        for item in items.split(|b| *b == b' ') {
+            good &= xclient::take(&mut self.client, item).is_ok();
         }
         self.say(if good { "+OK Updated" } else { "-ERR Invalid parameters" });
     }

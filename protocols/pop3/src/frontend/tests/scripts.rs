@@ -76,6 +76,7 @@ fn p3_03_capa() {
 fn p3_04_auth_lists_mechanisms() {
     play(PLAIN, &[("C AUTH", &format!("+OK | {} | .", ALL.replace(' ', " | ")))]);
     play(NO_PLAINTEXT, &[("C auth ", "+OK | SCRAM-SHA-256 | ANONYMOUS | .")]);
+    play(NO_PLAINTEXT, &[("C AUTH  PLAIN", "+OK | SCRAM-SHA-256 | ANONYMOUS | .")]);
     play(TLS_REQUIRED, &[("C AUTH", "+OK | .")]);
 }
 
@@ -255,6 +256,7 @@ fn p3_13_xclient() {
             ("C XCLIENT TTL=x", "-ERR Invalid parameters"),
             ("C XCLIENT FORWARD=!!", "-ERR Invalid parameters"),
             ("C XOIP 192.0.2.9", "+OK Updated"),
+            ("C XOIP 192.0.2.9 ", "+OK Updated"),
             ("C XOIP", "-ERR Invalid parameters"),
         ],
     );
