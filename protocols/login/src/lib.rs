@@ -4,7 +4,8 @@
 //! towards the user's backend. Both are pure state machines with the same shape: input goes in through
 //! `handle`, decisions come out of `poll_output` until it returns `None`, and the driver performs them.
 //! The crate also has what travels between them: auth requests and replies, the decision that a reply
-//! means, and the reasons for refusals and ends. It knows no dialect.
+//! means, and the reasons for refusals and ends. It knows no dialect; of commands it has only XCLIENT, which
+//! two dialects share.
 
 mod auth;
 mod backend;
@@ -15,6 +16,7 @@ mod frontend;
 pub mod limits;
 mod refusal;
 mod user;
+pub mod xclient;
 
 pub use auth::{AuthReply, AuthRequest, FailReply, Mechanism, OkReply};
 pub use backend::{

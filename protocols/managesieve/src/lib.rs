@@ -7,7 +7,6 @@ mod backend;
 mod frontend;
 mod scanner;
 mod text;
-mod xclient;
 
 pub use backend::SieveBackend;
 pub use frontend::{SieveFrontend, SieveFrontendConfig};

@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use homing_login::{
     BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess, FailureClass,
-    UserName,
+    UserName, xclient,
 };
 use homing_sasl::ClientMechanism;
 use homing_wire::{Secret, decode_base64, encode_base64, printable};
 
-use crate::{text, xclient};
+use crate::text;
 use grammar::{Greeting, Response, Status};
 use reader::LineReader;
 

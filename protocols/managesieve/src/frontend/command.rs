@@ -1,12 +1,12 @@
 //! Commands before login (spec/login-proxy.md 6.2, 6.3, 6.6). A command runs when its line has ended.
 
-use homing_login::{CloseReason, Output, limits::BAD_COMMANDS_MAX};
+use homing_login::{CloseReason, Output, limits::BAD_COMMANDS_MAX, xclient};
 use homing_wire::Secret;
 
 use super::{Phase, SieveFrontend};
 use crate::{
     scanner::{Arg, Token},
-    text, xclient,
+    text,
 };
 
 /// Commands known before login.

@@ -1,20 +1,22 @@
-//! XCLIENT: how one proxy tells the next who the client is (spec/login-proxy.md 5.5, 6.6, 8.3.3).
+//! XCLIENT, which POP3 and ManageSieve share: how one proxy tells the next who the client is
+//! (spec/login-proxy.md 5.5, 6.6, 8.2.3, 8.3.3). Knows the items of the command, not its place in a dialogue.
 
 use std::net::{IpAddr, SocketAddr};
 
-use homing_login::{
+use homing_wire::{SessionId, decode_base64, encode_base64, tab};
+
+use crate::{
     ClientIdentity, ForwardField,
     limits::{FORWARD_BYTES_MAX, FORWARD_FIELDS_MAX},
 };
-use homing_wire::{SessionId, decode_base64, encode_base64, tab};
 
 /// A value that does not parse; the values before it have been taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadValue;
+pub struct BadValue;
 
 /// Takes one `KEY=value` from a trusted proxy. Unknown keys are ignored; so are session ids that cannot be
 /// used (spec/login-proxy.md 3.5).
-pub(crate) fn take(client: &mut ClientIdentity, item: &[u8]) -> Result<(), BadValue> {
+pub fn take(client: &mut ClientIdentity, item: &[u8]) -> Result<(), BadValue> {
     let Some(at) = item.iter().position(|b| *b == b'=') else { return Ok(()) };
     let (key, value) = (item.get(..at).unwrap_or_default(), item.get(at + 1..).unwrap_or_default());
     match key.to_ascii_uppercase().as_slice() {
@@ -36,7 +38,7 @@ pub(crate) fn take(client: &mut ClientIdentity, item: &[u8]) -> Result<(), BadVa
 }
 
 /// The command towards a backend, with CR LF. `forward` are the fields of the auth reply; the hop counts.
-pub(crate) fn command(client: &ClientIdentity, forward: &[ForwardField]) -> String {
+pub fn command(client: &ClientIdentity, forward: &[ForwardField]) -> String {
     let mut line = format!(
         "XCLIENT ADDR={} PORT={} SESSION={} TTL={}",
         client.remote.ip(),
@@ -91,9 +93,8 @@ fn forward_item(field: &ForwardField) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use homing_login::Service;
-
     use super::*;
+    use crate::Service;
 
     fn client() -> ClientIdentity {
         let session = SessionId::received(b"S0").unwrap();
