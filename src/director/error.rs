@@ -16,9 +16,6 @@ pub enum DirectorError {
     /// `director_username_hash`.
     #[error("director_username_hash: {0}")]
     UsernameHash(#[from] FormatError),
-    /// More than this one in `director_servers`: they would place users without knowing of each other.
-    #[error("director_servers: several directors are not supported")]
-    SeveralDirectors,
     /// A change that the users of the moment do not allow.
     #[error(transparent)]
     Operation(#[from] OperationError),

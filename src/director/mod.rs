@@ -99,9 +99,6 @@ impl Director {
 
 /// The table that the settings describe. `known` are the backends so far.
 async fn table(settings: &DirectorSettings, known: &Hosts) -> Result<Table, DirectorError> {
-    if settings.servers.len() > 1 {
-        return Err(DirectorError::SeveralDirectors);
-    }
     let format = UsernameFormat::parse(&settings.username_hash)?;
     let naming = Naming { format, master_user_separator: settings.master_user_separator };
     let words: Result<Vec<_>, _> = settings.mail_servers.iter().map(|word| MailServer::parse(word)).collect();

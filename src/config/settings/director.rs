@@ -8,7 +8,8 @@ pub struct DirectorSettings {
     /// `director_mail_servers`, split at white space, not yet resolved. Empty: no director; every auth
     /// reply must name its host.
     pub mail_servers: Vec<String>,
-    /// `director_servers`, split at white space. Several directors are not supported yet.
+    /// `director_servers`, split at white space. This program runs alone; more than one entry is a
+    /// warning of the check.
     pub servers: Vec<String>,
     /// `director_username_hash`; checked to be expandable.
     pub username_hash: String,
