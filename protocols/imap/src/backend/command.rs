@@ -143,11 +143,13 @@ mod tests {
             field(b"Foo", Some(b"a\"b")),
             field(b"empty", Some(b"")),
             field(b"bare", None),
+            field(b"utf8", Some("\u{e4}".as_bytes())),
             field(b"nul", Some(b"a\0")),
             field(b"n\0l", None),
         ];
         let expected = format!(
-            "I ID ({FACTS} \"x-forward-Foo\" \"a\\\"b\" \"x-forward-empty\" \"\" \"x-forward-bare\" NIL)\r\n"
+            "I ID ({FACTS} \"x-forward-Foo\" \"a\\\"b\" \"x-forward-empty\" \"\" \"x-forward-bare\" NIL \
+             \"x-forward-utf8\" {{2}}\r\n\u{e4})\r\n"
         );
         assert_eq!(text(&id(&client(), &forward)), expected);
     }

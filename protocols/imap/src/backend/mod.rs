@@ -243,10 +243,13 @@ impl ImapBackend {
         }
         let challenge = challenge
             .strip_prefix(b" ")
-            .and_then(decode_base64)
+            .and_then(|base64| decode_base64(base64.trim_ascii()))
             .ok_or_else(|| failure(FailureClass::Protocol, "Invalid base64 data in AUTHENTICATE response"))?;
         let response = self.mechanism.as_mut().and_then(|m| m.respond(&challenge).ok()).ok_or_else(|| {
-            failure(FailureClass::Protocol, "Invalid authentication data: unexpected challenge")
+            failure(
+                FailureClass::Protocol,
+                "Invalid authentication data: Server didn't finish authentication",
+            )
         })?;
         let line = command::response(&response);
         self.withheld.add(&command::base64_part(&line));
@@ -283,9 +286,11 @@ impl ImapBackend {
         }
     }
 
-    /// A backend that does not take literals has read the password as a command and repeats parts of it.
+    /// A backend that does not take literals has read their content as commands, and repeats parts of it.
     fn warn_about(&mut self, line: &[u8]) {
-        let with_literal = command::needs_literal(self.login.password.expose());
+        let forward = self.login.forward.iter().filter_map(|field| field.value.as_deref());
+        let mut strings = forward.chain([self.login.password.expose()]);
+        let with_literal = strings.any(command::needs_literal);
         let shown = if with_literal { withheld::NOT_SHOWN.to_owned() } else { self.withheld.shown(line) };
         self.outputs.push_back(BackendOutput::Warning(format!("Unexpected input, ignoring: {shown}")));
     }

@@ -182,7 +182,7 @@ fn ib_10_ib_11_master_user() {
         &[
             (BARE, "L AUTHENTICATE PLAIN/"),
             ("+ \n", plain),
-            ("+ \n", "<Protocol: Invalid authentication data: unexpected challenge>"),
+            ("+ \n", "<Protocol: Invalid authentication data: Server didn't finish authentication>"),
         ],
     );
 }
@@ -195,7 +195,7 @@ fn ib_12_mechanisms() {
         &[
             (ir, "L AUTHENTICATE LOGIN =/"),
             ("+ VXNlcg==\n", "YWxpY2U=/"),
-            ("+ UGFzcw==\n", "YWxpY2Vwdw==/"),
+            ("+ UGFzcw== \n", "YWxpY2Vwdw==/"),
             ("L OK in\n", "<in in [IMAP4rev1 sasl-ir] + >"),
         ],
     );
