@@ -139,10 +139,12 @@ By hand, over TLS (type: a login bob builder, then: b select inbox, c fetch 1 bo
   openssl s_client -quiet -crlf -connect 127.0.0.1:1993
 
 A POP3 dialogue:
-  printf 'USER carol\\r\\nPASS singer\\r\\nSTAT\\r\\nRETR 1\\r\\nQUIT\\r\\n' | nc -q 2 127.0.0.1 1110
+  printf 'USER carol\\nPASS singer\\nSTAT\\nRETR 1\\nQUIT\\n' |
+    openssl s_client -quiet -crlf -connect 127.0.0.1:1995 2>/dev/null
 
 A ManageSieve dialogue (the base64 is NUL alice NUL wonderland; the script list names the backend):
-  printf 'AUTHENTICATE \"PLAIN\" \"AGFsaWNlAHdvbmRlcmxhbmQ=\"\\r\\nLISTSCRIPTS\\r\\nLOGOUT\\r\\n' | nc -q 2 127.0.0.1 4190
+  printf 'AUTHENTICATE \"PLAIN\" \"AGFsaWNlAHdvbmRlcmxhbmQ=\"\\nLISTSCRIPTS\\nLOGOUT\\n' |
+    openssl s_client -quiet -crlf -starttls sieve -connect 127.0.0.1:4190 2>/dev/null
 ";
 
 #[cfg(test)]

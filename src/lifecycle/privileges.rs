@@ -19,7 +19,8 @@ pub enum PrivilegeError {
     },
 }
 
-/// Becomes `user` if started as root; does nothing otherwise. Must be called before threads are started.
+/// Becomes `user` if started as root; does nothing otherwise. libc applies it to every thread of the process
+/// (nptl(7)), so the runtime may be running.
 pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
     if !Uid::effective().is_root() {
         return Ok(());

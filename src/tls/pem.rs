@@ -128,4 +128,42 @@ mod tests {
         let absent = Pem::File("/nonexistent/x.pem".into());
         assert!(chain(&absent).unwrap_err().to_string().starts_with("/nonexistent/x.pem: "));
     }
+
+    /// Pieces that broken files are made of.
+    const PIECES: [&str; 12] = [
+        "-----BEGIN CERTIFICATE-----\n",
+        "-----END CERTIFICATE-----\n",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "-----END PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----BEGIN X509 CRL-----\r\n",
+        "-----END X509 CRL-----\r\n",
+        "ENCRYPTED",
+        "c2VjcmV0",
+        "-----",
+        "\n",
+        "Proc-Type: 4,ENCRYPTED\n\n",
+    ];
+
+    #[test]
+    fn any_text_is_read_or_refused_in_known_words() {
+        const WORDS: [&str; 4] = [
+            "(inline PEM): no CERTIFICATE section found",
+            "(inline PEM): no PRIVATE KEY section found",
+            "(inline PEM): the private key is encrypted",
+            "(inline PEM): not valid PEM (a section has no end, or is not base64)",
+        ];
+        bolero::check!().with_type::<Vec<u8>>().for_each(|choices| {
+            let piece = |c: &u8| match *c {
+                n @ 0..192 => PIECES[usize::from(n) % PIECES.len()].to_owned(),
+                byte => char::from(byte).to_string(),
+            };
+            let pem = Pem::Inline(choices.iter().map(piece).collect());
+            let errors = [chain(&pem).err(), private_key(&pem).err(), authorities(&pem).err()];
+            for error in errors.into_iter().flatten() {
+                let text = error.to_string();
+                assert!(WORDS.contains(&text.as_str()), "{text}");
+            }
+        });
+    }
 }

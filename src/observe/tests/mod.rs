@@ -2,6 +2,7 @@
 
 mod destinations;
 mod login_lines;
+mod properties;
 
 use std::path::PathBuf;
 
