@@ -47,6 +47,24 @@ pub enum StartError {
     Privileges(#[from] PrivilegeError),
 }
 
+/// A program that has what only root can get: its addresses.
+pub struct Prepared {
+    settings: Settings,
+    bound: Vec<(ListenerSettings, Listener)>,
+}
+
+impl Prepared {
+    /// Binds, then gives up root as `default_login_user` says. Comes before the runtime and its threads.
+    pub fn new(settings: Settings) -> Result<Self, StartError> {
+        lifecycle::raise_open_files();
+        let bound = bind(&settings.listeners)?;
+        if let Some(user) = &settings.process.login_user {
+            lifecycle::drop_to(user)?;
+        }
+        Ok(Self { settings, bound })
+    }
+}
+
 /// The running program.
 pub struct App {
     config: Option<PathBuf>,
@@ -62,14 +80,13 @@ pub struct App {
 }
 
 impl App {
-    /// Binds, drops privileges, and starts serving. `config` is read again at a reload.
+    /// Starts serving. `config` is read again at a reload.
     pub async fn start(
-        settings: Settings,
+        prepared: Prepared,
         config: Option<PathBuf>,
         log: LogHandle,
     ) -> Result<Self, StartError> {
-        lifecycle::raise_open_files();
-        let bound = bind(&settings.listeners)?;
+        let Prepared { settings, bound } = prepared;
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
@@ -77,9 +94,6 @@ impl App {
         let generation = build(&settings, None, &hosts, &generation_stop)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
-        if let Some(user) = &settings.process.login_user {
-            lifecycle::drop_to(user)?;
-        }
         let mut app = Self {
             config,
             settings,

@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{EXIT_CONFIG, complain};
-use crate::{app::App, config, config::settings::Settings, observe};
+use crate::{
+    app::{App, Prepared, StartError},
+    config, observe,
+};
 
 pub(super) fn run(path: &Path) -> ExitCode {
     let outcome = config::load(path);
@@ -21,10 +24,19 @@ pub(super) fn run(path: &Path) -> ExitCode {
     for line in outcome.report.warnings() {
         tracing::warn!(target: "homing::config", "{line}");
     }
-    serve(settings, path, log)
+    match Prepared::new(settings) {
+        Ok(prepared) => serve(prepared, path, log),
+        Err(error) => failed(&error),
+    }
 }
 
-fn serve(settings: Settings, path: &Path, log: observe::LogHandle) -> ExitCode {
+fn failed(error: &StartError) -> ExitCode {
+    tracing::error!(target: "homing::app", "{error}");
+    complain(&error.to_string());
+    ExitCode::FAILURE
+}
+
+fn serve(prepared: Prepared, path: &Path, log: observe::LogHandle) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -33,15 +45,11 @@ fn serve(settings: Settings, path: &Path, log: observe::LogHandle) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let app = App::start(settings, Some(path.to_owned()), log).await?;
+        let app = App::start(prepared, Some(path.to_owned()), log).await?;
         app.run().await
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(target: "homing::app", "{error}");
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }

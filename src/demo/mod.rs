@@ -9,7 +9,10 @@ mod site;
 
 use std::{io::Write, process::ExitCode};
 
-use crate::{app::App, config, observe};
+use crate::{
+    app::{App, Prepared},
+    config, observe,
+};
 
 /// Serves the demo until Ctrl-C.
 pub fn main() -> ExitCode {
@@ -27,10 +30,11 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let outcome = config::load(&site.config);
     let settings = outcome.settings.ok_or_else(|| outcome.report.to_string())?;
     let log = observe::start(&settings.log, &settings.process.instance_name)?;
+    let prepared = Prepared::new(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         backend::start_all().await?;
-        let app = App::start(settings, Some(site.config.clone()), log).await?;
+        let app = App::start(prepared, Some(site.config.clone()), log).await?;
         std::io::stdout().lock().write_all(site.instructions().as_bytes())?;
         app.run().await?;
         Ok(())

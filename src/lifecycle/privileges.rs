@@ -1,6 +1,10 @@
 //! Gives up root after the listening sockets are bound.
 
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
+use rustix::{
+    io,
+    thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities},
+};
 use thiserror::Error;
 
 /// Why privileges could not be dropped; the program must not go on.
@@ -19,8 +23,12 @@ pub enum PrivilegeError {
     },
 }
 
-/// Becomes `user` if started as root; does nothing otherwise. libc applies it to every thread of the process
-/// (nptl(7)), so the runtime may be running.
+/// What is kept of root: keys that only root can read are read again when they change, and a reload may add an
+/// address with a port below 1024.
+const KEPT: CapabilitySet = CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::NET_BIND_SERVICE);
+
+/// Becomes `user` if started as root; does nothing otherwise. Capabilities belong to threads: only those started
+/// afterwards inherit what is kept, so this comes before the runtime.
 pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
     if !Uid::effective().is_root() {
         return Ok(());
@@ -28,9 +36,16 @@ pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
     let refused = |error| PrivilegeError::Refused { user: user.to_owned(), error };
     let account =
         User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
+    if account.uid.is_root() {
+        return Ok(());
+    }
+    let unkept = |error: io::Errno| refused(nix::Error::from_raw(error.raw_os_error()));
+    set_keep_capabilities(true).map_err(unkept)?;
     setgroups(&[account.gid]).map_err(refused)?;
     setgid(account.gid).map_err(refused)?;
-    setuid(account.uid).map_err(refused)
+    setuid(account.uid).map_err(refused)?;
+    let kept = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, kept).map_err(unkept)
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use homing_login::Service;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,6 +34,13 @@ impl Listener {
         mut deliver: impl FnMut(Accepted) + Send + 'static,
     ) {
         let Self { socket, settings } = self;
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(target: "homing::listener", "cannot accept on {}: {error}", settings.address);
+                return;
+            }
+        };
         let mut incoming = Incoming::new(socket, settings.service.login_name());
         let mut headers = JoinSet::new();
         loop {

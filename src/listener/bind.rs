@@ -1,10 +1,12 @@
 //! Sockets that listen. The socket options are Dovecot's, so that the same `listen` lines work.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::net::TcpListener;
 
 use crate::config::settings::ListenerSettings;
 
@@ -20,7 +22,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds; must be called inside a tokio runtime. IPv6 sockets take no IPv4 connections, so `*` and `::` can
+    /// Binds; needs no runtime, so that it can be done before there are threads. IPv6 sockets take no IPv4 connections, so `*` and `::` can
     /// be bound beside each other, as `listen = *, ::` wants.
     pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
         let socket = listening(settings.address).map_err(|cause| BindError {
@@ -60,7 +62,7 @@ fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn hint(cause: &io::Error) -> &'static str {
