@@ -2,6 +2,7 @@
 
 mod oracle;
 mod problems;
+mod properties;
 mod secrets;
 mod typed;
 
