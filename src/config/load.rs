@@ -18,7 +18,7 @@ pub struct Outcome {
     pub settings: Option<Settings>,
     /// Everything there is to say, errors first.
     pub report: Report,
-    /// The configuration as read, for [`dump`](super::dump).
+    /// The configuration as read, for [`dump()`](super::dump()).
     pub parsed: Parsed,
 }
 
