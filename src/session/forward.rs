@@ -50,12 +50,18 @@ pub(super) async fn run(handover: Handover) {
         client_in: delay,
     };
     log.forwarded(&log::destination(&target, address), &forwarded);
-    if let Some(client) = end.client.filter(|_| !delay.is_zero()) {
-        tokio::select! {
-            () = hold(client, delay) => {}
-            _ = seat.stopped() => {}
+    let Some(mut client) = end.client else { return };
+    // Boxed, so that the session does not carry its end along.
+    Box::pin(async {
+        if !delay.is_zero() {
+            tokio::select! {
+                () = hold(&mut client, delay) => {}
+                _ = seat.stopped() => {}
+            }
         }
-    }
+        client.close().await;
+    })
+    .await;
 }
 
 /// Returns when the director wants the session to end. Sessions without placement wait for ever.
@@ -67,7 +73,7 @@ async fn kicked(placement: Option<&Placement>) {
 }
 
 /// Keeps a client whose backend is gone for a while; what it sends is thrown away.
-async fn hold(mut client: Transport, delay: Duration) {
+async fn hold(client: &mut Transport, delay: Duration) {
     let discard = async {
         let mut buffer = [0; 512];
         while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {}

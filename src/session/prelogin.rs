@@ -279,6 +279,8 @@ impl Dialogue {
             transport.flush().await
         };
         let result = tokio::select! {
+            // The last words are written when the signal is on already: try first, then look at it.
+            biased;
             result = tokio::time::timeout_at(self.session.deadline, write) => result,
             _ = self.session.seat.stopped() => return Err(End::Closed(CloseReason::Shutdown)),
         };
@@ -442,17 +444,15 @@ impl Dialogue {
     /// Says what is left to say, closes, and writes the log line.
     async fn finish(mut self, end: End) -> Option<Handover> {
         self.pending = Pending::Nothing;
+        // The user is not at the backend any more; closing takes a moment.
+        self.login = None;
         self.log.ended(self.frontend.client(), end);
-        if let Some(transport) = self.transport.as_mut() {
-            // The client may be gone already; there is nobody left to tell.
-            let _ = tokio::time::timeout(FAREWELL_TIME, transport.shutdown()).await;
+        if let Some(transport) = self.transport.take() {
+            transport.close().await;
         }
         None
     }
 }
-
-/// Time to hand the last bytes to the kernel when a connection is closed.
-const FAREWELL_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
 async fn pending_event(pending: &mut Pending) -> Event {
     match pending {

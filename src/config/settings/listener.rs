@@ -6,7 +6,7 @@ use homing_login::Service;
 use ipnet::IpNet;
 
 /// One address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListenerSettings {
     /// Name of the `inet_listener` block, for messages.
     pub name: String,

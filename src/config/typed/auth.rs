@@ -1,0 +1,76 @@
+//! Who authenticates: a socket that is named, password databases that Homing can serve itself, or else the
+//! socket where a Dovecot auth service has it.
+
+use std::path::{Path, PathBuf};
+
+use super::{View, passdb};
+use crate::config::{
+    grammar::Block,
+    report::Report,
+    settings::{AuthSettings, AuthSource, PassdbSettings},
+};
+
+/// The socket for login processes of a Dovecot auth service, in `base_dir`.
+const AUTH_SOCKET: &str = "auth-login";
+
+pub(super) fn auth(root: &Block, report: &mut Report) -> AuthSettings {
+    let view = View::top(root);
+    AuthSettings {
+        source: source(root, &view, report),
+        master_user_separator: master_user_separator(&view),
+        failure_delay_millis: u64::try_from(view.time("auth_failure_delay").as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Only its first character counts (spec/director.md 1.2).
+pub(super) fn master_user_separator(view: &View<'_>) -> Option<char> {
+    view.text("auth_master_user_separator").chars().next()
+}
+
+fn source(root: &Block, view: &View<'_>, report: &mut Report) -> AuthSource {
+    let named = view.text("login_auth_socket_path");
+    if !named.is_empty() {
+        for block in root.of_kind("passdb") {
+            report.ignored(
+                &block.position,
+                "passdb: login_auth_socket_path is set, so the auth service has it",
+            );
+        }
+        return AuthSource::Socket(in_base_dir(view, &named));
+    }
+    let default = in_base_dir(view, AUTH_SOCKET);
+    match embedded(root, &default, report) {
+        Some(databases) => AuthSource::Embedded(databases),
+        None => AuthSource::Socket(default),
+    }
+}
+
+fn in_base_dir(view: &View<'_>, path: &str) -> PathBuf {
+    Path::new(&view.text("base_dir")).join(path)
+}
+
+/// All the databases, if Homing can serve each of them; why not is reported at the block that is in the way.
+fn embedded(root: &Block, socket: &Path, report: &mut Report) -> Option<Vec<PassdbSettings>> {
+    let mut databases = Vec::new();
+    let mut all = true;
+    for block in root.of_kind("passdb") {
+        match passdb::passdb(block, report) {
+            Ok(database) => databases.extend(database),
+            Err(reason) => {
+                all = false;
+                report
+                    .warning(&block.position, format!("passdb: {reason}; logins go to {}", socket.display()));
+            }
+        }
+    }
+    let in_protocols = root.of_kind("protocol").flat_map(|protocol| protocol.of_kind("passdb"));
+    for block in in_protocols {
+        all = false;
+        let text = format!(
+            "passdb: Homing has the same ones for all protocols and leaves this one to the auth service; logins go to {}",
+            socket.display()
+        );
+        report.warning(&block.position, text);
+    }
+    (all && root.of_kind("passdb").next().is_some()).then_some(databases)
+}

@@ -1,0 +1,34 @@
+//! From the checked tree to typed settings: one file per room. What cannot be used is reported, with its line.
+
+mod auth;
+mod backend;
+mod director;
+mod listener;
+mod log;
+mod login;
+mod passdb;
+mod pem;
+mod process;
+mod resolve;
+mod tls;
+mod view;
+
+pub(crate) use view::View;
+
+use super::{grammar::Block, report::Report, settings::Settings};
+
+/// The settings of the whole program. They are worth something only if the report has no errors.
+pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
+    let view = View::top(root);
+    Settings {
+        process: process::process(&view, report),
+        log: log::log(&view),
+        tls: tls::tls(root, report),
+        login: login::login(root),
+        auth: auth::auth(root, report),
+        director: director::director(&view, report),
+        backend: backend::backend(&view, report),
+        proxy_header: listener::proxy_header(&view),
+        listeners: listener::listeners(root, report),
+    }
+}

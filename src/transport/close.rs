@@ -1,0 +1,30 @@
+//! Closing without losing what was said last.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::Transport;
+
+/// How long a peer may take to close after us. One second is several round trips; a peer that needs longer loses
+/// nothing but, on some systems, the last words if it was still sending.
+pub const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
+
+impl Transport {
+    /// Closes: hands over what is queued, `close_notify`, FIN, and then throws away what the peer still sends until
+    /// it closes, too. Without the latter the kernel would answer unread bytes with a reset, and a reset makes some
+    /// systems drop what they have received but not read yet. Takes [`CLOSING_TIME_MAX`] at most.
+    pub async fn close(mut self) {
+        let closing = async {
+            self.shutdown().await?;
+            let mut buffer = [0; 512];
+            while self.read(&mut buffer).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        // A peer that is gone has closed; one that takes too long is left alone.
+        let _ = timeout(CLOSING_TIME_MAX, closing).await;
+    }
+}
