@@ -3,6 +3,8 @@
 //! Both sides are pure state machines; neither knows a socket, a clock, the auth service's protocol or the
 //! director. Behaviour: spec/login-proxy.md 3, 4 and 8.1.
 
+mod backend;
 mod frontend;
 
+pub use backend::ImapBackend;
 pub use frontend::{ImapFrontend, ImapFrontendConfig};
