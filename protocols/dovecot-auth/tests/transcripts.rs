@@ -1,7 +1,13 @@
 //! What the reference sent in recorded conversations must be what this crate sends: every AUTH line bit for
 //! bit, and the conversations of `auth-*.txt` step by step.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test program: it reads files, and stops at the first surprise"
+)]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
