@@ -1,6 +1,8 @@
 //! Users and their backends through the whole program: every user has one, the one that Dovecot's director would
 //! choose, in all three protocols; and a reload does not give a user a second one.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod support;
 
 use std::{

@@ -1,6 +1,8 @@
 //! Backends and auth services that fail, for each protocol: the client gets the specified text, the connection
 //! stays usable, nothing is left behind.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod support;
 
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! Bytes through the whole program: nothing lost, splice really used, nothing held by idle sessions.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod support;
 
 use std::{

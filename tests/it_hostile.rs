@@ -1,5 +1,7 @@
 //! A thousand hostile connections: memory stays bounded, and a real user is served beside them.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! Stop and reload: who is told what, who is disconnected, who lives on.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod support;
 
 use std::{

@@ -62,18 +62,22 @@ pub(super) struct Handover {
 }
 
 /// What an accepted authentication leads to.
-pub(super) fn decide(client: &ClientIdentity, mechanism: &str, reply: &OkReply) -> Result<Login, Refused> {
+pub(super) fn decide(
+    client: &ClientIdentity,
+    mechanism: &str,
+    reply: &OkReply,
+) -> Result<Login, Box<Refused>> {
     let user = reply.fields.value("user").map(homing_login::UserName::from).unwrap_or_default();
     match homing_login::decide(client.service, mechanism, reply) {
         Decision::Proxy(target) => Ok(Login { target, placement: None, backend: None }),
-        Decision::Refuse(refusal) => Err(Refused { refusal, log: None, user }),
-        Decision::NoDestination => Err(Refused {
+        Decision::Refuse(refusal) => Err(Box::new(Refused { refusal, log: None, user })),
+        Decision::NoDestination => Err(Box::new(Refused {
             refusal: Refusal::new(RefusalKind::Unavailable),
             log: Some(
                 "auth service wants a local login (no proxy field), which a proxy does not have".to_owned(),
             ),
             user,
-        }),
+        })),
     }
 }
 
@@ -116,11 +120,10 @@ impl Login {
     }
 
     /// What must hold before a backend is contacted (spec/login-proxy.md 7.1, 7.2).
-    pub(super) fn check(&self, client: &ClientIdentity) -> Result<IpAddr, Refused> {
-        let refuse = |kind, log: String| Refused {
-            refusal: Refusal::new(kind),
-            log: Some(log),
-            user: self.target.user.clone(),
+    pub(super) fn check(&self, client: &ClientIdentity) -> Result<IpAddr, Box<Refused>> {
+        let refuse = |kind, log: String| {
+            let user = self.target.user.clone();
+            Box::new(Refused { refusal: Refusal::new(kind), log: Some(log), user })
         };
         let ip = self
             .target

@@ -9,7 +9,7 @@ use std::{
 };
 
 use homing_login::{Service, UserName};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, futures::Notified, watch};
 
 /// Why a session must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +137,9 @@ impl Registry {
         }
     }
 
-    /// Returns when some session has left since the call.
-    pub async fn seat_left(&self) {
-        self.left.notified().await;
+    /// Completes when some session has left since it was enabled or first polled.
+    pub fn seat_left(&self) -> Notified<'_> {
+        self.left.notified()
     }
 
     /// The live sessions, oldest first.

@@ -1,6 +1,8 @@
 //! Replays the captured conversations of the real login proxies against Homing. `PLAN.tsv` beside the transcripts
 //! says for each: replayed (with which settings), or why not.
 
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
+
 mod auth;
 mod certificates;
 mod normal;

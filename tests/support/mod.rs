@@ -1,7 +1,7 @@
 //! What integration tests share: a running Homing, scripted auth servers and backends, real ones, clients.
 
 #![allow(dead_code)] // every test binary uses its own part
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // parts of tests
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // parts of tests
 
 pub mod certificate;
 pub mod client;
