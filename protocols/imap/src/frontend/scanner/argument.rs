@@ -14,9 +14,8 @@ impl Scanner {
         }
         match byte {
             b' ' => {}
-            b'\r' | b'\n' if self.depth > 0 => return self.fail("Missing ')'"),
             b'\r' => self.state = State::LineCr,
-            b'\n' => return self.end_line(),
+            b'\n' => return self.end_arguments(),
             b'(' => return self.open(),
             b')' => return self.close(),
             b'"' => {
@@ -31,6 +30,14 @@ impl Scanner {
             }
         }
         (true, None)
+    }
+
+    pub(super) fn line_cr(&mut self, byte: u8) -> Step {
+        if byte == b'\n' { self.end_arguments() } else { self.fail("CR sent without LF") }
+    }
+
+    fn end_arguments(&mut self) -> Step {
+        if self.depth > 0 { self.fail("Missing ')'") } else { self.end_line() }
     }
 
     fn open(&mut self) -> Step {

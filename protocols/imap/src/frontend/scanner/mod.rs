@@ -235,10 +235,6 @@ impl Scanner {
         (true, Some(Token::Response(response)))
     }
 
-    fn line_cr(&mut self, byte: u8) -> Step {
-        if byte == b'\n' { self.end_line() } else { self.fail("CR sent without LF") }
-    }
-
     fn skip(&mut self, byte: u8) -> Step {
         if byte == b'\n' { self.end_line() } else { (true, None) }
     }

@@ -135,6 +135,7 @@ fn im_17_im_19_im_22_syntax_errors_skip_the_rest_of_the_line() {
         (b"(~{5})", "literal8 not allowed here"),
         (b"\rx", "CR sent without LF"),
         (b"x\r\rx", "CR sent without LF"),
+        (b"(\rx)", "CR sent without LF"),
     ] {
         let line = [b"a L ", input, b"\r\nb X\r\n"].concat();
         let tokens = scan(&line);

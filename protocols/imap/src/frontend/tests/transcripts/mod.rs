@@ -2,12 +2,15 @@
 //! frontend: what the reference told clients and asked the auth service is what it must say and ask, except for the
 //! differences listed here. Backends are reduced to the events that follow from their lines.
 
+mod recording;
+
 use std::collections::{HashMap, VecDeque};
 
 use homing_login::{AuthStart, Decision, FailReply, OkReply, decide, refusal_of};
 use homing_wire::{Fields, is_base64, tab};
 
 use super::*;
+use recording::{Line, bytes_of, load, text_of};
 
 /// A line of the reference and what is sent instead, on purpose. An empty line of the reference: an
 /// additional line.
@@ -52,74 +55,6 @@ const DIFFERENCES: &[Difference] = &[
     Difference { file: "imap-fail-nopass", theirs: "", ours: "* BYE Logging out" },
     Difference { file: "imap-fail-nopass", theirs: "", ours: "c OK Logout completed." },
 ];
-
-/// One line of a recording.
-struct Line {
-    who: char,
-    /// Number behind the letter; empty for the first.
-    number: String,
-    text: String,
-    end: &'static str,
-}
-
-/// Loads a recording. `\t`, `\\` and `\xNN` are escapes.
-#[expect(clippy::disallowed_methods, reason = "recordings are files; no production code reads them")]
-fn load(name: &str) -> Vec<Line> {
-    let path = format!("{}/../../tests/transcripts/login/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-    let content = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    content.lines().skip(1).map(parse).collect()
-}
-
-fn parse(line: &str) -> Line {
-    if let Some(remark) = line.strip_prefix("# ") {
-        return Line { who: '#', number: String::new(), text: remark.to_owned(), end: "" };
-    }
-    let (head, text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
-    let markers = [("  [LF only]", "\n"), ("  [no EOL]", "")];
-    let marked = markers.iter().find_map(|(marker, end)| Some((text.strip_suffix(marker)?, *end)));
-    let (text, end) = marked.unwrap_or((text, "\r\n"));
-    // A long list was cut by the recorder.
-    let text = text.split_once(" <... ").map_or(text.to_owned(), |(head, _)| format!("{head}\")"));
-    let who = head.chars().next().unwrap();
-    Line { who, number: head[1..].to_owned(), text: repeat(&unescape(&text)), end }
-}
-
-/// Characters up to U+00FF stand for bytes.
-fn unescape(text: &str) -> String {
-    let (mut out, mut chars) = (String::new(), text.chars());
-    while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (c, false) => out.push(c),
-            _ => match chars.next().unwrap() {
-                't' => out.push('\t'),
-                'r' => out.push('\r'),
-                'x' => {
-                    let hex: String = chars.by_ref().take(2).collect();
-                    out.push(char::from(u8::from_str_radix(&hex, 16).unwrap()));
-                }
-                other => out.push(other),
-            },
-        }
-    }
-    out
-}
-
-/// `x<1000 times>` and, for a pair of characters that ends in a space, `x <1000 times>`.
-fn repeat(text: &str) -> String {
-    let Some((head, tail)) = text.split_once(" times>") else { return text.to_owned() };
-    let Some((head, count)) = head.rsplit_once('<') else { return text.to_owned() };
-    let unit = head.len() - if head.ends_with(' ') { 2 } else { 1 };
-    let repeated = head[unit..].repeat(count.parse().unwrap());
-    format!("{}{repeated}{}", &head[..unit], repeat(tail))
-}
-
-fn bytes_of(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
 
 /// One client connection.
 struct Client {
