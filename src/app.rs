@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     auth::{Auth, AuthError},
@@ -33,6 +33,9 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// None of the addresses is of a family that this machine has.
+    #[error("there is no address to listen on")]
+    NoAddress,
     /// Certificates or keys are not usable.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -58,6 +61,9 @@ impl Prepared {
     pub fn new(settings: Settings) -> Result<Self, StartError> {
         lifecycle::raise_open_files();
         let bound = bind(&settings.listeners)?;
+        if bound.is_empty() {
+            return Err(StartError::NoAddress);
+        }
         if let Some(user) = &settings.process.login_user {
             lifecycle::drop_to(user)?;
         }
@@ -74,8 +80,9 @@ pub struct App {
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, CancellationToken>,
-    /// Ends the background work of the current generation.
-    generation_stop: CancellationToken,
+    /// Ends the background work of the current generation when dropped.
+    generation_work: DropGuard,
+    signals: Signals,
     log: LogHandle,
 }
 
@@ -87,11 +94,12 @@ impl App {
         log: LogHandle,
     ) -> Result<Self, StartError> {
         let Prepared { settings, bound } = prepared;
+        // Before anybody is served: from now on no signal ends the process without a goodbye.
+        let signals = Signals::new().map_err(StartError::Signals)?;
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let generation_stop = CancellationToken::new();
-        let generation = build(&settings, None, &hosts, &generation_stop)?;
+        let (generation, generation_work) = build(&settings, None, &hosts)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -102,7 +110,8 @@ impl App {
             hosts,
             proxy_header,
             listeners: HashMap::new(),
-            generation_stop,
+            generation_work,
+            signals,
             log,
         };
         app.serve(bound);
@@ -116,10 +125,9 @@ impl App {
 
     /// Serves until asked to stop.
     pub async fn run(mut self) -> Result<(), StartError> {
-        let mut signals = Signals::new().map_err(StartError::Signals)?;
         Supervisor.ready();
         loop {
-            match signals.next().await {
+            match self.signals.next().await {
                 Request::Stop => break,
                 Request::Reload => self.reload_and_report().await,
                 Request::ReopenLogs => {
@@ -130,7 +138,7 @@ impl App {
             }
         }
         Supervisor.stopping();
-        self.shut_down(signals).await;
+        self.shut_down().await;
         Ok(())
     }
 
@@ -145,19 +153,22 @@ impl App {
 
     /// Checks the configuration first; on any error nothing changes.
     async fn reload(&mut self) -> Result<(), ReloadError> {
-        let Some(path) = &self.config else { return Ok(()) };
-        let outcome = config::load(path);
+        let Some(path) = self.config.clone() else { return Ok(()) };
+        // Reads files and resolves names.
+        let outcome = tokio::task::spawn_blocking(move || config::load(&path)).await?;
         let settings = outcome.settings.ok_or_else(|| ReloadError::Config(outcome.report.to_string()))?;
+        for line in outcome.report.warnings() {
+            tracing::warn!(target: "homing::config", "{line}");
+        }
         self.apply(settings).await?;
         Ok(())
     }
 
     async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
         let settings = Arc::new(settings);
-        let stop = CancellationToken::new();
         let current = self.sessions.generation();
         let auth = (self.settings.auth == settings.auth).then(|| current.auth().clone());
-        let generation = build(&settings, auth, &self.hosts, &stop)?;
+        let (generation, generation_work) = build(&settings, auth, &self.hosts)?;
         let added: Vec<_> =
             settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned().collect();
         let removed: Vec<_> =
@@ -174,8 +185,8 @@ impl App {
         }
         self.proxy_header.store(Arc::new(settings.proxy_header.clone()));
         self.sessions.set_generation(generation);
-        self.generation_stop.cancel();
-        self.generation_stop = stop;
+        self.generation_work = generation_work;
+        self.warn_of_fixed(&settings);
         let ends_sessions = settings.process.shutdown_clients;
         self.settings = settings;
         self.serve(bound);
@@ -187,6 +198,20 @@ impl App {
             self.sessions.registry().stop_all(Stop::Shutdown);
         }
         Ok(())
+    }
+
+    /// Names what a reload cannot change.
+    fn warn_of_fixed(&self, new: &Settings) {
+        let (old, fixed) = (&self.settings, "takes effect at the next start");
+        if old.log != new.log {
+            tracing::warn!(target: "homing::app", "a changed log setting {fixed}");
+        }
+        if old.process.login_user != new.process.login_user {
+            tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
+        }
+        if old.process.instance_name != new.process.instance_name {
+            tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
+        }
     }
 
     fn serve(&mut self, listeners: Vec<(ListenerSettings, Listener)>) {
@@ -203,14 +228,14 @@ impl App {
 
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
-    async fn shut_down(mut self, mut signals: Signals) {
+    async fn shut_down(mut self) {
         for (_, stop) in self.listeners.drain() {
             stop.cancel();
         }
         let registry = Arc::clone(self.sessions.registry());
         if !self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
-            let again = async { while signals.next().await != Request::Stop {} };
+            let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
                 () = again => {}
@@ -220,7 +245,7 @@ impl App {
         if tokio::time::timeout(SHUTDOWN_TIME, registry.emptied()).await.is_err() {
             tracing::warn!(target: "homing::app", "{} sessions did not end in time", registry.len());
         }
-        self.generation_stop.cancel();
+        drop(self.generation_work);
         self.log.flush();
     }
 }
@@ -232,30 +257,45 @@ const REBIND_PAUSE: Duration = Duration::from_millis(100);
 enum ReloadError {
     #[error("the new configuration has errors\n{0}")]
     Config(String),
+    #[error("reading the configuration failed: {0}")]
+    Reading(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
+/// An address of a family that this machine does not have (`::` without IPv6) is left out.
 fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listener)>, BindError> {
-    listeners.iter().map(|settings| Ok((settings.clone(), Listener::bind(settings)?))).collect()
+    let mut bound = Vec::with_capacity(listeners.len());
+    for settings in listeners {
+        match Listener::bind(settings) {
+            Ok(listener) => bound.push((settings.clone(), listener)),
+            Err(error) if error.is_missing_family() => {
+                tracing::warn!(target: "homing::app", "{error}; this address is left out");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bound)
 }
 
-/// Everything that depends on the settings and is replaced as a whole.
+/// Everything that depends on the settings and is replaced as a whole, and what ends its background work.
 fn build(
     settings: &Arc<Settings>,
     auth: Option<Auth>,
     hosts: &Arc<HostStates>,
-    stop: &CancellationToken,
-) -> Result<Generation, StartError> {
+) -> Result<(Generation, DropGuard), StartError> {
     let tls = ServerTls::new(&settings.tls)?;
+    let stop = CancellationToken::new();
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(stop.clone()));
     }
+    // From here on, failing ends the watching.
+    let work = stop.drop_guard();
     let backends =
         Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
     let auth = match auth {
         Some(auth) => auth,
         None => Auth::start(&settings.auth)?,
     };
-    Ok(Generation::new(Arc::clone(settings), auth, tls, backends))
+    Ok((Generation::new(Arc::clone(settings), auth, tls, backends), work))
 }

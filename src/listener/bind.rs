@@ -51,6 +51,13 @@ pub struct BindError {
     hint: &'static str,
 }
 
+impl BindError {
+    /// True if this machine does not have the address family at all, e.g. IPv6.
+    pub fn is_missing_family(&self) -> bool {
+        self.cause.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    }
+}
+
 fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     // socket2 sets CLOEXEC.
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
