@@ -41,7 +41,7 @@ impl Gathered {
     /// Adds fields; a later value replaces an earlier one in its place.
     pub(super) fn set_all(&mut self, fields: &[FieldTemplate], subject: &Subject) {
         for field in fields {
-            let value = field.value.as_ref().map(|template| template.expand(subject));
+            let value = field.value.as_ref().map(|template| template.expand(subject, self.user_or(subject)));
             self.set(&field.key, value, subject);
         }
     }
@@ -54,7 +54,7 @@ impl Gathered {
                 let who = subject.label();
                 tracing::error!(target: "homing::auth", "({who}): multiple password values not supported");
             }
-            "user" => self.user = String::from_utf8(given.to_vec()).ok().filter(|user| !user.is_empty()),
+            "user" | "username" | "domain" => self.rename(key, given, subject),
             "allow_nets" => self.allow(given, subject.client.remote.ip(), subject),
             "allow_real_nets" => self.allow(given, subject.client.real_remote.ip(), subject),
             "fail" => self.refused = true,
@@ -63,6 +63,27 @@ impl Gathered {
             key if key.starts_with("userdb_") => {}
             key => self.put(key, value),
         }
+    }
+
+    /// The name by now.
+    pub(super) fn user_or<'a>(&'a self, subject: &'a Subject) -> &'a str {
+        self.user.as_deref().unwrap_or(&subject.user)
+    }
+
+    /// `username` and `domain` change their part of the name; a `username` with a domain, and `user`, all of it.
+    fn rename(&mut self, key: &str, given: &[u8], subject: &Subject) {
+        let Some(given) = std::str::from_utf8(given).ok().filter(|given| !given.is_empty()) else {
+            let who = subject.label();
+            tracing::error!(target: "homing::auth", "({who}): username attempted to be changed to empty");
+            return;
+        };
+        let user = self.user_or(subject);
+        let (name, domain) = user.split_once('@').map_or((user, None), |(n, d)| (n, Some(d)));
+        self.user = Some(match (key, domain) {
+            ("username", Some(domain)) if !given.contains('@') => format!("{given}@{domain}"),
+            ("domain", _) => format!("{name}@{given}"),
+            _ => given.to_owned(),
+        });
     }
 
     fn allow(&mut self, networks: &[u8], ip: IpAddr, subject: &Subject) {

@@ -12,7 +12,7 @@ const RESOLVE_TIME: Duration = Duration::from_secs(10);
 
 /// Puts the reply together; `None` if the host cannot be found.
 pub(super) async fn accepted(subject: &Subject, mut gathered: Gathered) -> Option<OkReply> {
-    let user = gathered.user.take().unwrap_or_else(|| subject.user.clone());
+    let user = gathered.user_or(subject).to_owned();
     settle_maybe(subject, &user, &mut gathered);
     let mut reply = Fields::new().with("user", &user);
     for field in &subject.client.forward {

@@ -28,6 +28,11 @@ nohost:{PLAIN}pw::::::proxy=yes
 named:{PLAIN}pw::::::proxy=yes host=localhost
 maybe:{PLAIN}pw::::::proxy_maybe=y host=192.0.2.9 port=143
 maybe2:{PLAIN}pw::::::host=192.0.2.8 proxy_maybe
+foo:{PLAIN}pw::::::proxy=y username=foo2 destuser=%u host=1.2.3.4
+bob:{PLAIN}pw::::::proxy=y domain=foo host=1.2.3.4
+carl:{PLAIN}pw::::::proxy=y fail=yes
+dan:{PLAIN}pw::::::user= nologin
+eve:{PLAIN}pw::::::proxy=y host=1.2.3.4 original_user=zz allow_nets=192.0.2.7
 hash:{SHA256}nonsense::::::
 var:{PLAIN}pw::::::host=%Q
 :ignored
@@ -169,6 +174,23 @@ async fn destinations_are_completed() {
     let named = stage.plain("named", "pw").await;
     assert!(named.starts_with("OK user=named proxy host=localhost hostip="), "{named}");
     assert_eq!(stage.plain("nolog", "pw").await, "OK user=nolog nologin reason=no_way");
+}
+
+#[tokio::test]
+async fn names_can_be_changed() {
+    let stage = Stage::new(|file| file.username_format = "%n".to_owned());
+    let cases = [
+        ("foo", "OK user=foo2 proxy destuser=foo2 host=1.2.3.4 original_user=foo pass=pw"),
+        ("foo@q", "OK user=foo2@q proxy destuser=foo2@q host=1.2.3.4 original_user=foo@q pass=pw"),
+        ("bob", "OK user=bob@foo proxy host=1.2.3.4 original_user=bob pass=pw"),
+        ("bob@q", "OK user=bob@foo proxy host=1.2.3.4 original_user=bob@q pass=pw"),
+        ("carl", "FAIL user=carl"),
+        ("dan", "OK user=dan nologin"),
+        ("eve", "OK user=eve proxy host=1.2.3.4 original_user=zz pass=pw"),
+    ];
+    for (user, expected) in cases {
+        assert_eq!(stage.plain(user, "pw").await, expected, "{user}");
+    }
 }
 
 #[tokio::test]
