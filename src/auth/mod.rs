@@ -76,3 +76,6 @@ impl Auth {
         }
     }
 }
+
+#[cfg(test)]
+mod dovecot_tests;

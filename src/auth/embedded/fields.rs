@@ -41,7 +41,7 @@ impl Gathered {
     /// Adds fields; a later value replaces an earlier one in its place.
     pub(super) fn set_all(&mut self, fields: &[FieldTemplate], subject: &Subject) {
         for field in fields {
-            let value = field.value.as_ref().map(|template| template.expand(subject, self.user_or(subject)));
+            let value = field.value.as_ref().map(|template| template.expand(subject));
             self.set(&field.key, value, subject);
         }
     }
@@ -70,11 +70,12 @@ impl Gathered {
         self.user.as_deref().unwrap_or(&subject.user)
     }
 
-    /// `username` and `domain` change their part of the name; a `username` with a domain, and `user`, all of it.
+    /// Variables keep the name asked for. `username` and `domain` change their part of the name; a `username` with a domain, and `user`, all of it.
     fn rename(&mut self, key: &str, given: &[u8], subject: &Subject) {
         let Some(given) = std::str::from_utf8(given).ok().filter(|given| !given.is_empty()) else {
             let who = subject.label();
             tracing::error!(target: "homing::auth", "({who}): username attempted to be changed to empty");
+            self.refused = true;
             return;
         };
         let user = self.user_or(subject);

@@ -111,7 +111,10 @@ impl Shared {
                 Some(reply) => AuthReply::Ok(reply),
                 None => self.refuse(Refused::temporarily(user)).await,
             },
-            Verdict::Refused => self.refuse(Refused::user(user, original)).await,
+            Verdict::Refused(name) => {
+                let user = name.as_deref().map_or(user, str::as_bytes);
+                self.refuse(Refused::user(user, original)).await
+            }
             Verdict::Unknowable => self.refuse(Refused::temporarily(user)).await,
         }
     }
@@ -160,4 +163,4 @@ fn failure(code: &str, reason: &str) -> Fields {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

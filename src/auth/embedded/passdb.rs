@@ -70,10 +70,7 @@ impl Passdb {
         match &self.driver {
             Driver::PasswdFile(file) => file.lookup(subject),
             Driver::Static(password, fields) => Lookup::Found(Entry {
-                stored: password
-                    .as_ref()
-                    .map(|text| Secret::new(text.expand(subject, &subject.user)))
-                    .unwrap_or_default(),
+                stored: password.as_ref().map(|text| Secret::new(text.expand(subject))).unwrap_or_default(),
                 fields: fields.clone(),
                 nopassword: password.is_none(),
             }),

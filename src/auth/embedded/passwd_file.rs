@@ -67,7 +67,7 @@ impl PasswdFile {
 
     pub(super) fn lookup(&self, subject: &Subject) -> Lookup {
         let Some(table) = self.table() else { return Lookup::Broken };
-        let name = self.username_format.expand(subject, &subject.user);
+        let name = self.username_format.expand(subject);
         let line = std::str::from_utf8(&name).ok().and_then(|name| table.lines.get(name));
         let Some(line) = line else { return Lookup::Unknown(table.sample.clone()) };
         let fields: Option<Vec<_>> = line.fields.iter().map(|word| FieldTemplate::parse(word)).collect();

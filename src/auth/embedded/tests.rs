@@ -13,7 +13,7 @@ use crate::{
     config::settings::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings},
 };
 
-const USERS: &str = "# comment
+pub(in crate::auth) const USERS: &str = "# comment
 alice:{PLAIN}pw::::::proxy=y host=127.0.0.1 destuser=%n@x pass=%w
 nop:::::::nopassword=y proxy=y host=10.0.0.1
 nop2:{PLAIN}x::::::nopassword=y proxy=y host=10.0.0.1
@@ -48,7 +48,7 @@ fn settings(passdbs: Vec<PassdbSettings>) -> AuthSettings {
     }
 }
 
-fn file(path: &Path) -> PasswdFileSettings {
+pub(in crate::auth) fn file(path: &Path) -> PasswdFileSettings {
     PasswdFileSettings {
         path: path.to_owned(),
         default_scheme: "plain".to_owned(),
@@ -122,7 +122,7 @@ fn line(fields: &Fields) -> String {
     String::from_utf8(line).unwrap().replace('\t', " ")
 }
 
-async fn plain(auth: &Auth, user: &str, password: &str) -> String {
+pub(in crate::auth) async fn plain(auth: &Auth, user: &str, password: &str) -> String {
     told(auth, request("PLAIN", Some(format!("\0{user}\0{password}").as_bytes())), &[]).await
 }
 
@@ -180,12 +180,12 @@ async fn destinations_are_completed() {
 async fn names_can_be_changed() {
     let stage = Stage::new(|file| file.username_format = "%n".to_owned());
     let cases = [
-        ("foo", "OK user=foo2 proxy destuser=foo2 host=1.2.3.4 original_user=foo pass=pw"),
-        ("foo@q", "OK user=foo2@q proxy destuser=foo2@q host=1.2.3.4 original_user=foo@q pass=pw"),
+        ("foo", "OK user=foo2 proxy destuser=foo host=1.2.3.4 original_user=foo pass=pw"),
+        ("foo@q", "OK user=foo2@q proxy destuser=foo@q host=1.2.3.4 original_user=foo@q pass=pw"),
         ("bob", "OK user=bob@foo proxy host=1.2.3.4 original_user=bob pass=pw"),
         ("bob@q", "OK user=bob@foo proxy host=1.2.3.4 original_user=bob@q pass=pw"),
         ("carl", "FAIL user=carl"),
-        ("dan", "OK user=dan nologin"),
+        ("dan", "FAIL user=dan"),
         ("eve", "OK user=eve proxy host=1.2.3.4 original_user=zz pass=pw"),
     ];
     for (user, expected) in cases {

@@ -55,18 +55,18 @@ impl Template {
         Some(Self(parts))
     }
 
-    /// Fills in the variables. `user` is the name by now, which fields may have changed.
-    pub(super) fn expand(&self, subject: &Subject, user: &str) -> Vec<u8> {
-        self.0.iter().flat_map(|part| part.expand(subject, user)).collect()
+    /// Fills in the variables.
+    pub(super) fn expand(&self, subject: &Subject) -> Vec<u8> {
+        self.0.iter().flat_map(|part| part.expand(subject)).collect()
     }
 }
 
 impl Part {
-    fn expand(&self, subject: &Subject, user: &str) -> Vec<u8> {
+    fn expand(&self, subject: &Subject) -> Vec<u8> {
         match self {
             Self::Text(text) => text.clone().into_bytes(),
             Self::Variable { name, case } => {
-                let mut value = name.value(subject, user);
+                let mut value = name.value(subject);
                 match case {
                     Case::Kept => {}
                     Case::Lower => value.make_ascii_lowercase(),
@@ -111,7 +111,8 @@ impl Name {
         })
     }
 
-    fn value(self, subject: &Subject, user: &str) -> Vec<u8> {
+    fn value(self, subject: &Subject) -> Vec<u8> {
+        let user = subject.user.as_str();
         let (local, remote): (SocketAddr, SocketAddr) = (subject.client.local, subject.client.remote);
         match self {
             Self::User => user.into(),

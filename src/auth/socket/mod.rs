@@ -42,6 +42,4 @@ impl Default for Timing {
 }
 
 #[cfg(test)]
-mod dovecot_tests;
-#[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -24,7 +24,7 @@ fn timing() -> Timing {
     Timing { pause_min: Duration::from_millis(1), pause_max: Duration::from_millis(20), ..Timing::default() }
 }
 
-pub(super) fn request() -> AuthRequest {
+pub(in crate::auth) fn request() -> AuthRequest {
     let session = SessionId::received(b"S1").unwrap();
     let (remote, local) = ("192.0.2.1:1234".parse().unwrap(), "192.0.2.9:143".parse().unwrap());
     AuthRequest {
@@ -39,7 +39,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it should have happened by now")
 }
 
-pub(super) async fn available(auth: &Auth, wanted: bool) {
+pub(in crate::auth) async fn available(auth: &Auth, wanted: bool) {
     soon(auth.availability().wait_for(|list| list.is_some() == wanted)).await.unwrap();
 }
 
