@@ -1,0 +1,157 @@
+//! `driver = passwd-file`: `user:password:uid:gid:gecos:home:shell:fields`, read again when the file changes.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use homing_wire::{Secret, printable};
+use zeroize::Zeroizing;
+
+use super::{
+    fields::FieldTemplate,
+    passdb::{Entry, Lookup},
+    subject::Subject,
+    variables::Template,
+};
+use crate::{auth::AuthError, config::settings::PasswdFileSettings};
+
+/// A password file and what was read from it.
+pub(super) struct PasswdFile {
+    path: PathBuf,
+    username_format: Template,
+    read: Mutex<ReadFile>,
+}
+
+#[derive(Default)]
+struct ReadFile {
+    stamp: Option<Stamp>,
+    table: Arc<Table>,
+    /// The last trouble with the file; told once.
+    told: String,
+}
+
+/// Tells two states of a file apart.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    size: u64,
+    inode: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    lines: HashMap<String, Line>,
+    /// Of the first user who has a password, to be verified in vain for unknown ones.
+    sample: Option<Secret>,
+}
+
+struct Line {
+    stored: Secret,
+    fields: Vec<String>,
+}
+
+impl PasswdFile {
+    pub(super) fn new(settings: &PasswdFileSettings) -> Result<Self, AuthError> {
+        if settings.path.to_string_lossy().contains('%') {
+            return Err(AuthError::PathVariables(settings.path.clone()));
+        }
+        let username_format = Template::parse(&settings.username_format)
+            .ok_or_else(|| AuthError::UnknownVariable(settings.username_format.clone()))?;
+        Ok(Self { path: settings.path.clone(), username_format, read: Mutex::default() })
+    }
+
+    pub(super) fn lookup(&self, subject: &Subject) -> Lookup {
+        let Some(table) = self.table() else { return Lookup::Broken };
+        let name = self.username_format.expand(subject);
+        let line = std::str::from_utf8(&name).ok().and_then(|name| table.lines.get(name));
+        let Some(line) = line else { return Lookup::Unknown(table.sample.clone()) };
+        let fields: Option<Vec<_>> = line.fields.iter().map(|word| FieldTemplate::parse(word)).collect();
+        let Some(fields) = fields else {
+            let (who, path) = (subject.label(), self.path.display());
+            tracing::error!(target: "homing::auth", "passwd-file({who}): {path}: unknown variable in fields");
+            return Lookup::Broken;
+        };
+        Lookup::Found(Entry { stored: line.stored.clone(), fields, nopassword: false })
+    }
+
+    /// The content as of now; `None` if the file cannot be read.
+    fn table(&self) -> Option<Arc<Table>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.refresh(&mut read) {
+            Ok(()) => {
+                read.told.clear();
+                Some(Arc::clone(&read.table))
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if read.told != error {
+                    let path = self.path.display();
+                    tracing::error!(target: "homing::auth", "passwd-file {path}: {error}");
+                    read.told = error;
+                }
+                None
+            }
+        }
+    }
+
+    fn refresh(&self, read: &mut ReadFile) -> io::Result<()> {
+        let mut file = File::open(&self.path)?;
+        let metadata = file.metadata()?;
+        let stamp = Stamp {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            size: metadata.size(),
+            inode: metadata.ino(),
+        };
+        if read.stamp.as_ref() == Some(&stamp) {
+            return Ok(());
+        }
+        let size = usize::try_from(stamp.size).unwrap_or_default();
+        let mut content = Zeroizing::new(Vec::with_capacity(size));
+        file.read_to_end(&mut content)?;
+        let table = Table::parse(&content);
+        let (path, users) = (self.path.display(), table.lines.len());
+        tracing::debug!(target: "homing::auth", "passwd-file {path}: Read {users} users");
+        (read.table, read.stamp) = (Arc::new(table), Some(stamp));
+        Ok(())
+    }
+}
+
+impl Table {
+    fn parse(content: &[u8]) -> Self {
+        let mut table = Self::default();
+        for line in content.split(|b| *b == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !matches!(line.first(), None | Some(b':' | b'#')) {
+                table.add(line);
+            }
+        }
+        table
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        let mut columns = line.splitn(8, |b| *b == b':');
+        let name = columns.next().unwrap_or_default();
+        let stored = Secret::from(columns.next().unwrap_or_default());
+        let fields = columns.nth(5).unwrap_or_default();
+        let (Ok(user), Ok(fields)) = (std::str::from_utf8(name), std::str::from_utf8(fields)) else {
+            let name = printable(name);
+            tracing::error!(target: "homing::auth", "passwd-file: user {name}: the line is not UTF-8");
+            return;
+        };
+        if self.lines.contains_key(user) {
+            let name = printable(name);
+            tracing::error!(target: "homing::auth", "passwd-file: user {name} exists more than once");
+            return;
+        }
+        if self.sample.is_none() && !stored.is_empty() {
+            self.sample = Some(stored.clone());
+        }
+        let fields = fields.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        self.lines.insert(user.to_owned(), Line { stored, fields });
+    }
+}
