@@ -30,9 +30,6 @@ pub enum AuthError {
     /// No passdb at all.
     #[error("no passdb is configured")]
     NoPassdb,
-    /// The path of a passwd-file depends on the user.
-    #[error("passwd-file {0}: variables in the path are not supported")]
-    PathVariables(PathBuf),
     /// A scheme that Homing does not know.
     #[error("passdb: unknown password scheme {0}")]
     UnknownScheme(String),

@@ -7,6 +7,7 @@ mod dialogue;
 mod fields;
 mod passdb;
 mod passwd_file;
+mod path_template;
 mod reply;
 mod scheme;
 mod subject;

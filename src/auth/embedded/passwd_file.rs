@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,18 +15,25 @@ use zeroize::Zeroizing;
 use super::{
     fields::FieldTemplate,
     passdb::{Entry, Lookup},
+    path_template::PathTemplate,
     subject::Subject,
     variables::Template,
 };
 use crate::{auth::AuthError, config::settings::PasswdFileSettings};
+use Unreadable::{Broken, Missing};
 
-/// A password file and what was read from it.
+/// Files kept in memory when the path has variables (`/etc/mail/%d/passwd`). Beyond it all are forgotten, to be read
+/// again when they are needed.
+const FILES_MAX: usize = 256;
+
+/// A password file, or with variables in its path one for each of their values, and what was read.
 pub(super) struct PasswdFile {
-    path: PathBuf,
+    path: PathTemplate,
     username_format: Template,
-    read: Mutex<ReadFile>,
+    files: Mutex<HashMap<PathBuf, ReadFile>>,
 }
 
+/// What was read from one file.
 #[derive(Default)]
 struct ReadFile {
     stamp: Option<Stamp>,
@@ -57,66 +64,84 @@ struct Line {
 
 impl PasswdFile {
     pub(super) fn new(settings: &PasswdFileSettings) -> Result<Self, AuthError> {
-        if settings.path.to_string_lossy().contains('%') {
-            return Err(AuthError::PathVariables(settings.path.clone()));
-        }
+        let path = PathTemplate::parse(&settings.path)
+            .ok_or_else(|| AuthError::UnknownVariable(settings.path.display().to_string()))?;
         let username_format = Template::parse(&settings.username_format)
             .ok_or_else(|| AuthError::UnknownVariable(settings.username_format.clone()))?;
-        Ok(Self { path: settings.path.clone(), username_format, read: Mutex::default() })
+        Ok(Self { path, username_format, files: Mutex::default() })
     }
 
     pub(super) fn lookup(&self, subject: &Subject) -> Lookup {
-        let Some(table) = self.table() else { return Lookup::Broken };
+        let Some(path) = self.path.expand(subject) else { return Lookup::Unknown(None) };
+        let table = match self.table(&path) {
+            Ok(table) => table,
+            Err(Missing) if self.path.has_variables() => return Lookup::Unknown(None),
+            Err(_) => return Lookup::Broken,
+        };
         let name = self.username_format.expand(subject);
         let line = std::str::from_utf8(&name).ok().and_then(|name| table.lines.get(name));
         let Some(line) = line else { return Lookup::Unknown(table.sample.clone()) };
         let fields: Option<Vec<_>> = line.fields.iter().map(|word| FieldTemplate::parse(word)).collect();
         let Some(fields) = fields else {
-            let (who, path) = (subject.label(), self.path.display());
+            let (who, path) = (subject.label(), path.display());
             tracing::error!(target: "homing::auth", "passwd-file({who}): {path}: unknown variable in fields");
             return Lookup::Broken;
         };
         Lookup::Found(Entry { stored: line.stored.clone(), fields, nopassword: false })
     }
 
-    /// The content as of now; `None` if the file cannot be read.
-    fn table(&self) -> Option<Arc<Table>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.refresh(&mut read) {
-            Ok(()) => {
-                read.told.clear();
-                Some(Arc::clone(&read.table))
-            }
-            Err(error) => {
-                let error = error.to_string();
-                if read.told != error {
-                    let path = self.path.display();
-                    tracing::error!(target: "homing::auth", "passwd-file {path}: {error}");
-                    read.told = error;
-                }
-                None
-            }
+    /// The content as of now.
+    fn table(&self, path: &Path) -> Result<Arc<Table>, Unreadable> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() >= FILES_MAX && !files.contains_key(path) {
+            files.clear();
         }
+        let read = files.entry(path.to_owned()).or_default();
+        let Err(error) = read.refresh(path) else {
+            read.told.clear();
+            return Ok(Arc::clone(&read.table));
+        };
+        if error.kind() == io::ErrorKind::NotFound && self.path.has_variables() {
+            files.remove(path);
+            return Err(Missing);
+        }
+        let error = error.to_string();
+        if read.told != error {
+            tracing::error!(target: "homing::auth", "passwd-file {}: {error}", path.display());
+            read.told = error;
+        }
+        Err(Broken)
     }
+}
 
-    fn refresh(&self, read: &mut ReadFile) -> io::Result<()> {
-        let mut file = File::open(&self.path)?;
+/// Why there is no content.
+enum Unreadable {
+    /// No such file. With variables in the path that says only that the user is unknown.
+    Missing,
+    /// Anything else; the log has been told.
+    Broken,
+}
+
+impl ReadFile {
+    /// Reads the file if it has changed.
+    fn refresh(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         let stamp = Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             size: metadata.size(),
             inode: metadata.ino(),
         };
-        if read.stamp.as_ref() == Some(&stamp) {
+        if self.stamp.as_ref() == Some(&stamp) {
             return Ok(());
         }
         let size = usize::try_from(stamp.size).unwrap_or_default();
         let mut content = Zeroizing::new(Vec::with_capacity(size));
         file.read_to_end(&mut content)?;
         let table = Table::parse(&content);
-        let (path, users) = (self.path.display(), table.lines.len());
+        let (path, users) = (path.display(), table.lines.len());
         tracing::debug!(target: "homing::auth", "passwd-file {path}: Read {users} users");
-        (read.table, read.stamp) = (Arc::new(table), Some(stamp));
+        (self.table, self.stamp) = (Arc::new(table), Some(stamp));
         Ok(())
     }
 }

@@ -265,6 +265,22 @@ async fn files_are_read_again_when_they_change() {
 }
 
 #[tokio::test]
+async fn a_path_with_variables_is_a_file_for_each_of_their_values() {
+    let stage = Stage::new(|file| {
+        let folder = file.path.parent().unwrap().to_owned();
+        std::fs::write(folder.join("a.example"), "alice@a.example:{PLAIN}one\n").unwrap();
+        std::fs::write(folder.join("b.example"), "alice@b.example:{PLAIN}two\n").unwrap();
+        file.path = folder.join("%d");
+    });
+    assert!(stage.plain("alice@a.example", "one").await.starts_with("OK"));
+    assert!(stage.plain("alice@b.example", "two").await.starts_with("OK"));
+    assert_eq!(stage.plain("alice@b.example", "one").await, "FAIL user=alice@b.example");
+    assert_eq!(stage.plain("alice@c.example", "one").await, "FAIL user=alice@c.example", "no such file");
+    assert_eq!(stage.plain("alice@..", "one").await, "FAIL user=alice@..");
+    assert_eq!(stage.plain("alice", "one").await, "FAIL user=alice");
+}
+
+#[tokio::test]
 async fn names_are_looked_up_by_format() {
     let stage = Stage::new(|file| file.username_format = "%n".to_owned());
     assert_eq!(stage.plain("maybe@example.com", "pw").await, "OK user=maybe@example.com");
@@ -319,7 +335,7 @@ async fn impossible_settings_are_refused() {
         let error = Auth::start(&settings(vec![PassdbSettings::Static(passdb)])).err().unwrap();
         assert!(!error.to_string().contains(password), "{error}");
     }
-    assert!(matches!(with(|f| f.path = "/etc/%d/users".into()), Some(AuthError::PathVariables(_))));
+    assert!(matches!(with(|f| f.path = "/etc/%Q/users".into()), Some(AuthError::UnknownVariable(_))));
     assert!(matches!(with(|f| f.default_scheme = "ROT13".into()), Some(AuthError::UnknownScheme(_))));
     assert!(matches!(with(|f| f.username_format = "%Q".into()), Some(AuthError::UnknownVariable(_))));
     assert!(matches!(with(|f| f.default_fields = words("a=%{no}")), Some(AuthError::UnknownVariable(_))));
