@@ -139,7 +139,6 @@ impl App {
             }
         }
         Supervisor.stopping();
-        tracing::info!(target: "homing::app", "stopping with {} sessions", self.sessions.registry().len());
         self.shut_down().await;
         Ok(())
     }
@@ -243,8 +242,10 @@ impl App {
             stop.cancel();
         }
         let registry = Arc::clone(self.sessions.registry());
-        if !self.settings.process.shutdown_clients {
-            tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
+        if self.settings.process.shutdown_clients {
+            tracing::info!(target: "homing::app", "stopping; sessions to end: {}", registry.len());
+        } else {
+            tracing::info!(target: "homing::app", "stopping; sessions that live on until they end: {}", registry.len());
             let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
@@ -276,6 +277,9 @@ enum ReloadError {
 /// Builds what the settings describe, as a start would, but binds and serves nothing. Names are resolved.
 pub async fn rehearse(settings: Settings) -> Result<(), StartError> {
     let settings = Arc::new(settings);
+    if let Some(user) = &settings.process.login_user {
+        lifecycle::can_drop_to(user)?;
+    }
     Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.
     build(&settings, None, &Arc::default())?;

@@ -392,7 +392,7 @@ fn password_databases() {
     for (text, problem) in [
         (
             " driver = sql\n args = x",
-            "c.conf:2: warning: passdb: driver = sql is nothing that Homing serves itself (passwd-file, static); logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: driver = sql is not served by Homing itself (only passwd-file, static); logins go to /run/dovecot/auth-login",
         ),
         (
             " args = x",
@@ -400,15 +400,15 @@ fn password_databases() {
         ),
         (
             " driver = static\n args = nopassword=y\n deny = yes",
-            "c.conf:2: warning: passdb: deny = yes is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: deny = yes is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = nopassword=y\n result_success = continue-ok",
-            "c.conf:2: warning: passdb: result_success = continue-ok is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: result_success = continue-ok is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = nopassword=y\n skip = maybe",
-            "c.conf:5: skip: 'maybe' is not one of: never, authenticated, unauthenticated\nc.conf:2: warning: passdb: skip = maybe is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:5: skip: 'maybe' is not one of: never, authenticated, unauthenticated\nc.conf:2: warning: passdb: skip = maybe is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = proxy=y",
