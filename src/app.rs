@@ -243,9 +243,9 @@ impl App {
         }
         let registry = Arc::clone(self.sessions.registry());
         if self.settings.process.shutdown_clients {
-            tracing::info!(target: "homing::app", "stopping; sessions to end: {}", registry.len());
+            tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
         } else {
-            tracing::info!(target: "homing::app", "stopping; sessions that live on until they end: {}", registry.len());
+            tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
             let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
