@@ -262,7 +262,7 @@ impl LoginLog {
         self.learn(client);
         let (reason, error) = match end {
             End::Closed(reason) => (reason, None),
-            End::Broken(error) => (CloseReason::ConnectionClosed, Some(crate::backend::plain_text(&error))),
+            End::Broken(error) => (CloseReason::ConnectionClosed, cause(&error)),
             End::Handshake(text) => {
                 self.context.tls = TlsState::Handshaking(Some(text.clone()));
                 (CloseReason::ConnectionClosed, Some(text))
@@ -348,5 +348,23 @@ pub(super) fn destination(target: &ProxyTarget, address: SocketAddr) -> ProxyDes
         source: target.source_ip,
         destuser: (target.destuser != target.user).then(|| target.destuser.clone()),
         master: target.master.clone(),
+    }
+}
+
+/// The cause behind `Connection closed`; a peer that left without the goodbye of TLS has just left.
+fn cause(error: &io::Error) -> Option<String> {
+    (error.kind() != io::ErrorKind::UnexpectedEof).then(|| crate::backend::plain_text(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_without_the_goodbye_of_tls_is_no_error() {
+        let rustls = "peer closed connection without sending TLS close_notify: https://docs.rs/";
+        assert_eq!(cause(&io::Error::new(io::ErrorKind::UnexpectedEof, rustls)), None);
+        let reset = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
+        assert_eq!(cause(&reset).as_deref(), Some("Connection reset by peer"));
     }
 }
