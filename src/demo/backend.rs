@@ -65,6 +65,8 @@ async fn serve(listener: TcpListener, ip: Ipv4Addr, port: u16) {
 }
 
 async fn talk(stream: TcpStream, mut dialogue: Box<dyn LineDialogue>) -> io::Result<()> {
+    // Answers to pipelined commands are small writes one after the other.
+    stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     stream.write_all(dialogue.greeting().as_bytes()).await?;
     let mut line = Vec::new();
