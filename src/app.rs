@@ -83,7 +83,7 @@ pub struct App {
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
     signals: Signals,
-    log: LogHandle,
+    log: Arc<LogHandle>,
 }
 
 impl App {
@@ -91,7 +91,7 @@ impl App {
     pub async fn start(
         prepared: Prepared,
         config: Option<PathBuf>,
-        log: LogHandle,
+        log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
         let Prepared { settings, bound } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
