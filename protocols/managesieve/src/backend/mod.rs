@@ -214,7 +214,7 @@ impl SieveBackend {
 
     /// Challenges are quoted strings only (spec/login-proxy.md 8.3.4).
     fn answer(&mut self, line: &[u8]) -> Step {
-        let Some((challenge, [])) = grammar::string(line) else {
+        let Some(challenge) = grammar::whole_string(line) else {
             let text = format!("Server sent invalid SASL challenge line: {}", printable(line));
             return Err(failure(FailureClass::Protocol, &text));
         };
