@@ -202,7 +202,10 @@ fn mechanisms() {
             (BARE, "AUTHENTICATE \"LOGIN\"/"),
             ("\"VXNlcg==\"\n", "\"YWxpY2U=\"/"),
             ("\"UGFzcw==\"\n", "\"YWxpY2Vwdw==\"/"),
-            ("\"\"\n", "<Protocol: Server sent invalid authentication data: unexpected challenge>"),
+            (
+                "\"\"\n",
+                "<Protocol: Server sent invalid authentication data: Server didn't finish authentication>",
+            ),
         ],
     );
     play(&with("EXTERNAL"), &[(BARE, "AUTHENTICATE \"EXTERNAL\" \"YWxpY2U=\"/")]);
