@@ -97,6 +97,20 @@ fn stop_says_goodbye_in_every_protocol_and_ends_sessions() {
 }
 
 #[test]
+fn sd_07_a_stop_in_the_middle_of_a_sasl_exchange() {
+    let mut site = Site::start("127.21.7.1", "");
+    let (mut imap, mut pop3, mut sieve) = (site.client(1143), site.client(1110), site.client(1190));
+    assert_eq!(imap.ask("a AUTHENTICATE PLAIN"), "+");
+    assert_eq!(pop3.ask("AUTH PLAIN"), "+");
+    assert_eq!(sieve.ask("AUTHENTICATE \"PLAIN\""), "\"\"");
+    site.homing.signal("TERM");
+    assert_eq!(imap.rest(), "* BYE Shutting down\r\n");
+    assert_eq!(pop3.rest(), "-ERR Shutting down\r\n");
+    assert_eq!(sieve.rest(), "BYE (TRYLATER) \"Shutting down\"\r\n");
+    assert!(site.homing.wait());
+}
+
+#[test]
 fn many_sessions_end_together() {
     let mut site = Site::start("127.21.1.1", "");
     let mut clients: Vec<_> = (0..500).map(|n| site.logged_in(n)).collect();

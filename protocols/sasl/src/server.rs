@@ -51,4 +51,13 @@ mod tests {
             assert!(parse_plain(bad).is_none());
         }
     }
+
+    #[test]
+    fn any_message_is_split_into_what_it_was_made_of() {
+        bolero::check!().with_type::<Vec<u8>>().for_each(|message| {
+            let Some(plain) = parse_plain(message) else { return };
+            let parts = [&plain.authzid[..], b"\0", &plain.authcid, b"\0", plain.password.expose()];
+            assert_eq!(parts.concat(), *message);
+        });
+    }
 }
