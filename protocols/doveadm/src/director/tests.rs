@@ -241,14 +241,16 @@ fn a_million_users_need_no_large_buffer() {
 
 #[test]
 fn an_answer_of_another_shape_closes_instead_of_confusing_the_peer() {
+    type Answering = fn(&mut Server, Row);
     let ip = "127.0.0.1".parse().unwrap();
-    let wrong: [(&str, fn(&mut Server, Row)); 7] = [
+    let push = |server: &mut Server, row| assert!(server.push_rows(&mut std::iter::once(row)));
+    let wrong: [(&str, Answering); 7] = [
         ("HOST-LIST", |server, _| server.answer(&Reply::NotFound)),
         ("HOST-UP\t127.0.0.1", |server, _| server.end_rows()),
-        ("HOST-UP\t127.0.0.1", |server, row| drop(server.push_rows(&mut std::iter::once(row)))),
+        ("HOST-UP\t127.0.0.1", push),
         ("USER-LOOKUP\ta", |server, _| server.answer(&Reply::Ok)),
-        ("USER-LIST", |server, row| drop(server.push_rows(&mut std::iter::once(row)))),
-        ("X-A", |server, _| drop(server.push_rows(&mut std::iter::once(Row::Own(vec![vec![]]))))),
+        ("USER-LIST", push),
+        ("X-A", |server, _| assert!(server.push_rows(&mut std::iter::once(Row::Own(vec![vec![]]))))),
         ("X-A", |server, _| {
             server.end_rows();
             server.end_rows();

@@ -82,11 +82,12 @@ fn w25_a_list_has_one_header_and_constant_columns() {
 
 #[test]
 fn wrong_answers_close_the_connection() {
-    let wrong: [(&str, fn(&mut Server)); 6] = [
+    type Answering = fn(&mut Server);
+    let wrong: [(&str, Answering); 6] = [
         ("KICK\ta", |server| server.begin_list(&[])),
         ("KICK\ta", Server::end_list),
         ("LIST-FULL", |server| server.answer(&Answer::Done)),
-        ("LIST-FULL", |server| drop(server.push_sessions(&mut std::iter::empty()))),
+        ("LIST-FULL", |server| assert!(server.push_sessions(&mut std::iter::empty()))),
         ("LIST-FULL", Server::end_list),
         ("KICK\ta", |server| {
             server.answer(&Answer::Count(1));
