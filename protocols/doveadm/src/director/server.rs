@@ -69,7 +69,8 @@ impl Default for Server {
 }
 
 impl Server {
-    /// How many bytes [`Server::received`] takes now; 0 while a full buffer waits for answers.
+    /// How many bytes [`Server::received`] takes now; 0 while a full buffer waits for answers, and then
+    /// nothing must be read.
     pub fn room(&self) -> usize {
         self.input.room()
     }

@@ -49,6 +49,17 @@ pub enum Refusal {
 }
 
 impl Answer {
+    /// The answer of two who were asked the same: numbers add up, and the first refusal counts. The reference's hub
+    /// tells only the last number (W25).
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Refused(refusal), _) | (_, Self::Refused(refusal)) => Self::Refused(refusal),
+            (Self::Count(a), Self::Count(b)) => Self::Count(a.saturating_add(b)),
+            (Self::Done, other) => other,
+            (count, Self::Done) => count,
+        }
+    }
+
     /// The line without tag and LF.
     pub(super) fn to_line(&self) -> Vec<u8> {
         match self {

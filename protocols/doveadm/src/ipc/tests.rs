@@ -161,6 +161,16 @@ fn a_peer_that_does_not_read_is_not_answered_without_end() {
 }
 
 #[test]
+fn w25_numbers_of_kicks_add_up() {
+    let refused = |id| Answer::Refused(Refusal::UnknownId(id));
+    assert_eq!(Answer::Count(2).and(Answer::Count(3)), Answer::Count(5));
+    assert_eq!(Answer::Done.and(Answer::Count(3)), Answer::Count(3));
+    assert_eq!(Answer::Count(2).and(Answer::Done), Answer::Count(2));
+    assert_eq!(Answer::Done.and(Answer::Done), Answer::Done);
+    assert_eq!(Answer::Count(2).and(refused(1)).and(refused(2)).and(Answer::Count(1)), refused(1));
+}
+
+#[test]
 fn the_client_reads_refusals() {
     for refusal in [
         Refusal::InvalidInput,
