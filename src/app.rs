@@ -11,7 +11,7 @@ use crate::{
     backend::{Backends, HostStates},
     config::{
         self,
-        settings::{ListenerSettings, ProxyHeaderSettings, Settings},
+        settings::{AuthSource, ListenerSettings, ProxyHeaderSettings, Settings},
     },
     director::{Director, DirectorError},
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
@@ -125,6 +125,7 @@ impl App {
 
     /// Serves until asked to stop.
     pub async fn run(mut self) -> Result<(), StartError> {
+        announce(&self.settings);
         Supervisor.ready();
         loop {
             match self.signals.next().await {
@@ -145,8 +146,11 @@ impl App {
     async fn reload_and_report(&mut self) {
         Supervisor.reloading();
         tracing::warn!(target: "homing::app", "SIGHUP received - reloading configuration");
-        if let Err(error) = self.reload().await {
-            tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
+        match self.reload().await {
+            Ok(()) => tracing::info!(target: "homing::app", "the new configuration is in use"),
+            Err(error) => {
+                tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
+            }
         }
         Supervisor.ready();
     }
@@ -156,7 +160,12 @@ impl App {
         let Some(path) = self.config.clone() else { return Ok(()) };
         // Reads files and resolves names.
         let outcome = tokio::task::spawn_blocking(move || config::load(&path)).await?;
-        let settings = outcome.settings.ok_or_else(|| ReloadError::Config(outcome.report.to_string()))?;
+        let Some(settings) = outcome.settings else {
+            for line in outcome.report.errors() {
+                tracing::error!(target: "homing::config", "{line}");
+            }
+            return Err(ReloadError::Config(outcome.report.summary()));
+        };
         for line in outcome.report.warnings() {
             tracing::warn!(target: "homing::config", "{line}");
         }
@@ -233,7 +242,9 @@ impl App {
             stop.cancel();
         }
         let registry = Arc::clone(self.sessions.registry());
-        if !self.settings.process.shutdown_clients {
+        if self.settings.process.shutdown_clients {
+            tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
+        } else {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
             let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
@@ -255,12 +266,40 @@ const REBIND_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Error)]
 enum ReloadError {
-    #[error("the new configuration has errors\n{0}")]
+    #[error("the new configuration has {0}")]
     Config(String),
     #[error("reading the configuration failed: {0}")]
     Reading(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// Builds what the settings describe, as a start would, but binds and serves nothing. Names are resolved.
+pub async fn rehearse(settings: Settings) -> Result<(), StartError> {
+    let settings = Arc::new(settings);
+    if let Some(user) = &settings.process.login_user {
+        lifecycle::can_drop_to(user)?;
+    }
+    Director::new(&settings.director).await?;
+    // What it spawns never runs: nothing is awaited behind it.
+    build(&settings, None, &Arc::default())?;
+    Ok(())
+}
+
+/// Says who serves, and who checks passwords: a configuration chooses that in several ways.
+fn announce(settings: &Settings) {
+    let mut protocols: Vec<_> =
+        settings.listeners.iter().map(|listener| listener.service.auth_name()).collect();
+    protocols.dedup();
+    let passwords = match &settings.auth.source {
+        AuthSource::Socket(path) => format!("the auth service at {}", path.display()),
+        AuthSource::Embedded(_) => "the passdbs of the configuration".to_owned(),
+    };
+    let (version, protocols) = (env!("CARGO_PKG_VERSION"), protocols.join(", "));
+    tracing::info!(
+        target: "homing::app",
+        "Homing v{version} starting up for {protocols}; passwords are checked by {passwords}"
+    );
 }
 
 /// An address of a family that this machine does not have (`::` without IPv6) is left out.

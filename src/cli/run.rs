@@ -11,7 +11,8 @@ use crate::{
 pub(super) fn run(path: &Path) -> ExitCode {
     let outcome = config::load(path);
     let Some(settings) = outcome.settings else {
-        complain(&format!("the configuration has errors\n{}", outcome.report));
+        let errors: Vec<_> = outcome.report.errors().collect();
+        complain(&format!("the configuration has errors\n{}", errors.join("\n")));
         return ExitCode::from(EXIT_CONFIG);
     };
     let log = match observe::start(&settings.log, &settings.process.instance_name) {

@@ -30,15 +30,8 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::
 /// Becomes `user` if started as root; does nothing otherwise. Capabilities belong to threads: only those started
 /// afterwards inherit what is kept, so this comes before the runtime.
 pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
+    let Some(account) = account(user)? else { return Ok(()) };
     let refused = |error| PrivilegeError::Refused { user: user.to_owned(), error };
-    let account =
-        User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
-    if account.uid.is_root() {
-        return Ok(());
-    }
     let unkept = |error: io::Errno| refused(nix::Error::from_raw(error.raw_os_error()));
     set_keep_capabilities(true).map_err(unkept)?;
     setgroups(&[account.gid]).map_err(refused)?;
@@ -48,6 +41,22 @@ pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
     set_capabilities(None, kept).map_err(unkept)
 }
 
+/// Whether [`drop_to`] would find the user; for a check that changes nothing.
+pub fn can_drop_to(user: &str) -> Result<(), PrivilegeError> {
+    account(user).map(|_| ())
+}
+
+/// Whom to become; `None` if there is nothing to give up.
+fn account(user: &str) -> Result<Option<User>, PrivilegeError> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let refused = |error| PrivilegeError::Refused { user: user.to_owned(), error };
+    let account =
+        User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
+    Ok(Some(account).filter(|account| !account.uid.is_root()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,8 +64,11 @@ mod tests {
     #[test]
     fn unknown_users_are_refused_by_name() {
         if Uid::effective().is_root() {
-            let error = drop_to("no-such-user-here").unwrap_err().to_string();
-            assert!(error.contains("no-such-user-here"), "{error}");
+            for attempt in [drop_to, can_drop_to] {
+                let error = attempt("no-such-user-here").unwrap_err().to_string();
+                assert!(error.contains("no-such-user-here"), "{error}");
+            }
+            can_drop_to("root").unwrap();
         }
     }
 }

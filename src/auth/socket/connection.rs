@@ -29,7 +29,7 @@ use super::{
 /// Why a connection ended; text for the log.
 #[derive(Debug, Error)]
 enum Ended {
-    #[error("connect() failed: {0}")]
+    #[error("connect() failed: {0}{hint}", hint = hint(.0))]
     Connect(io::Error),
     #[error("connect() timed out")]
     ConnectTimeout,
@@ -41,6 +41,16 @@ enum Ended {
     Eof,
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
+}
+
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; default_login_user must be allowed to write to it (Dovecot's socket for dovenull: login_auth_socket_path = login/login)"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "; is the auth service running?",
+        _ => "",
+    }
 }
 
 /// Keeps the link connected until the future is dropped.
