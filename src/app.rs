@@ -11,7 +11,7 @@ use crate::{
     backend::{Backends, HostStates},
     config::{
         self,
-        settings::{ListenerSettings, ProxyHeaderSettings, Settings},
+        settings::{ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
     director::{Director, DirectorError},
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
@@ -65,7 +65,11 @@ impl Prepared {
             return Err(StartError::NoAddress);
         }
         if let Some(user) = &settings.process.login_user {
-            lifecycle::drop_to(user)?;
+            let log = match &settings.log.target {
+                LogTarget::File(path) => Some(path.as_path()),
+                _ => None,
+            };
+            lifecycle::drop_to(user, log.as_slice())?;
         }
         Ok(Self { settings, bound })
     }

@@ -1,5 +1,10 @@
 //! Gives up root after the listening sockets are bound.
 
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+};
+
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
 use rustix::{
     io,
@@ -21,6 +26,16 @@ pub enum PrivilegeError {
         /// The system's words.
         error: nix::Error,
     },
+    /// A file could not be given to the user.
+    #[error("{}: cannot change the owner to {user}: {error}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Whose it should be.
+        user: String,
+        /// The system's words.
+        error: std::io::Error,
+    },
 }
 
 /// What is kept of root: keys that only root can read are read again when they change, and a reload may add an
@@ -29,7 +44,10 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::
 
 /// Becomes `user` if started as root; does nothing otherwise. Capabilities belong to threads: only those started
 /// afterwards inherit what is kept, so this comes before the runtime.
-pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
+///
+/// Regular files among `files` are given to the user: to be opened again later, also after a rotation that copies
+/// the owner.
+pub fn drop_to(user: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
@@ -38,6 +56,11 @@ pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
         User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
     if account.uid.is_root() {
         return Ok(());
+    }
+    for file in files.iter().filter(|file| file.is_file()) {
+        chown(file, Some(account.uid.as_raw()), Some(account.gid.as_raw())).map_err(|error| {
+            PrivilegeError::File { file: file.to_path_buf(), user: user.to_owned(), error }
+        })?;
     }
     let unkept = |error: io::Errno| refused(nix::Error::from_raw(error.raw_os_error()));
     set_keep_capabilities(true).map_err(unkept)?;
@@ -55,7 +78,7 @@ mod tests {
     #[test]
     fn unknown_users_are_refused_by_name() {
         if Uid::effective().is_root() {
-            let error = drop_to("no-such-user-here").unwrap_err().to_string();
+            let error = drop_to("no-such-user-here", &[]).unwrap_err().to_string();
             assert!(error.contains("no-such-user-here"), "{error}");
         }
     }
