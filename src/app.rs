@@ -103,7 +103,7 @@ impl App {
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let (generation, generation_work) = build(&settings, None, &hosts)?;
+        let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -171,8 +171,11 @@ impl App {
     async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
         let settings = Arc::new(settings);
         let current = self.sessions.generation();
-        let auth = (self.settings.auth == settings.auth).then(|| current.auth().clone());
-        let (generation, generation_work) = build(&settings, auth, &self.hosts)?;
+        let kept = Kept {
+            auth: (self.settings.auth == settings.auth).then(|| current.auth().clone()),
+            tls: current.tls().cloned(),
+        };
+        let (generation, generation_work) = build(&settings, kept, &self.hosts)?;
         let added: Vec<_> =
             settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned().collect();
         let removed: Vec<_> =
@@ -282,13 +285,25 @@ fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listene
     Ok(bound)
 }
 
+/// What goes on over a reload.
+#[derive(Default)]
+struct Kept {
+    /// If its settings have not changed.
+    auth: Option<Auth>,
+    /// Its ticket keys are kept.
+    tls: Option<ServerTls>,
+}
+
 /// Everything that depends on the settings and is replaced as a whole, and what ends its background work.
 fn build(
     settings: &Arc<Settings>,
-    auth: Option<Auth>,
+    kept: Kept,
     hosts: &Arc<HostStates>,
 ) -> Result<(Generation, DropGuard), StartError> {
-    let tls = ServerTls::new(&settings.tls)?;
+    let tls = match &kept.tls {
+        Some(before) => before.successor(&settings.tls)?,
+        None => ServerTls::new(&settings.tls)?,
+    };
     let stop = CancellationToken::new();
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(stop.clone()));
@@ -297,7 +312,7 @@ fn build(
     let work = stop.drop_guard();
     let backends =
         Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
-    let auth = match auth {
+    let auth = match kept.auth {
         Some(auth) => auth,
         None => Auth::start(&settings.auth)?,
     };
