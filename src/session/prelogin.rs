@@ -193,10 +193,12 @@ impl Dialogue {
         let timeout = self.frontend.poll_timeout().map(Deadline::from_std);
         let kicked = self.login.as_ref().and_then(Login::kicked);
         tokio::select! {
+            // A client that tries again after a lost request must find out first that the service is gone.
+            biased;
             stop = self.session.seat.stopped() => Event::Stop(stop),
             () = optionally(kicked.as_ref().map(|token| token.cancelled())) => Event::Kicked,
-            event = pending_event(&mut self.pending) => event,
             Ok(()) = self.session.availability.changed() => Event::Availability,
+            event = pending_event(&mut self.pending) => event,
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
             read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
         }
