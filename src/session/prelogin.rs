@@ -62,6 +62,9 @@ pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
         (Transport::Plain(stream), client, None)
     };
     let mechanisms = session.availability.borrow_and_update().clone();
+    if mechanisms.is_some() {
+        log.auth_ready();
+    }
     let frontend = session.generation.frontends.build(client, Instant::now(), facts.clone(), mechanisms);
     let dialogue = Dialogue {
         session,
@@ -215,11 +218,17 @@ impl Dialogue {
             Event::Reply(reply) => self.auth_replied(now, reply),
             Event::Availability => {
                 let mechanisms = self.session.availability.borrow_and_update().clone();
+                if mechanisms.is_some() {
+                    self.log.auth_ready();
+                }
                 self.frontend.handle(now, mechanisms.map_or(Input::AuthDown, Input::AuthUp));
             }
             Event::Placed(placed) => self.placed(now, placed),
             Event::BackendDone(outcome) => self.backend_done(now, *outcome),
-            Event::Tick => self.frontend.handle(now, Input::Tick),
+            Event::Tick => {
+                self.log.still_waiting();
+                self.frontend.handle(now, Input::Tick);
+            }
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Kicked => return Some(End::Kicked),
@@ -232,7 +241,6 @@ impl Dialogue {
         while let Some(output) = self.frontend.poll_output() {
             match output {
                 Output::Send(bytes) => {
-                    self.log.spoken();
                     if let Err(end) = self.send(&bytes).await {
                         return Next::End(end);
                     }
@@ -334,7 +342,10 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         self.log.authenticated(&reply.fields);
         match login::decide(self.frontend.client(), &self.mechanism, reply) {
-            Ok(login) => self.begin_login(now, login),
+            Ok(login) => {
+                self.log.odd_fields(self.frontend.client(), &login);
+                self.begin_login(now, login);
+            }
             Err(refused) => {
                 self.log.login_refused(self.frontend.client(), &refused);
                 self.frontend.handle(now, Input::Refused(refused.refusal));

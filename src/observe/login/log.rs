@@ -95,6 +95,12 @@ impl LoginLog {
         self.write(Level::ERROR, context, &text);
     }
 
+    /// A field of the auth service's reply has no effect, since it cannot be used.
+    pub fn proxy_odd(&self, context: &LoginContext, user: &UserName, problem: &str) {
+        let text = format!("proxy({user}): {}", printable(problem.as_bytes()));
+        self.write(Level::WARN, context, &text);
+    }
+
     /// The backend login succeeded.
     pub fn proxy_started(
         &self,
