@@ -211,6 +211,17 @@ impl LoginLog {
         self.words.proxy_impossible(&self.context, &user, &error.to_string());
     }
 
+    /// The backend said odd things while it was logged in to.
+    pub(super) fn backend_warned(
+        &mut self,
+        client: &ClientIdentity,
+        to: &ProxyDestination,
+        texts: &[String],
+    ) {
+        self.learn(client);
+        texts.iter().for_each(|text| self.words.proxy_warning(&self.context, to, text));
+    }
+
     /// The backend accepted.
     pub(super) fn started(
         &mut self,

@@ -411,6 +411,7 @@ impl Dialogue {
             self.frontend.handle(now, Input::BackendLine(line));
         }
         let Some(login) = &mut self.login else { return };
+        self.log.backend_warned(self.frontend.client(), &login.destination(), &outcome.warnings);
         match outcome.result {
             Ok(stream) => {
                 let BackendStream { transport, success, sent } = stream;

@@ -119,6 +119,11 @@ impl LoginLog {
         }
     }
 
+    /// A backend said something that nobody had asked for.
+    pub fn proxy_warning(&self, context: &LoginContext, to: &ProxyDestination, text: &str) {
+        self.proxy(Level::ERROR, context, to, &printable(text.as_bytes()));
+    }
+
     /// The last attempt failed.
     pub fn proxy_failed(&self, context: &LoginContext, to: &ProxyDestination, failure: &ProxyFailure<'_>) {
         self.proxy(Level::ERROR, context, to, &failure.text(to));
