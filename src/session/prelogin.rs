@@ -192,6 +192,8 @@ impl Dialogue {
 
     async fn next_event(&mut self, buffer: &mut Vec<u8>) -> Event {
         let room = self.frontend.room();
+        // A client that owes the answer to a challenge is not waited for like that.
+        self.session.seat.set_logging_in(room == 0 && !matches!(self.pending, Pending::Nothing));
         buffer.resize(room, 0);
         let timeout = self.frontend.poll_timeout().map(Deadline::from_std);
         let kicked = self.login.as_ref().and_then(Login::kicked);
