@@ -62,6 +62,9 @@ pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
         (Transport::Plain(stream), client, None)
     };
     let mechanisms = session.availability.borrow_and_update().clone();
+    if mechanisms.is_some() {
+        log.auth_ready();
+    }
     let frontend = session.generation.frontends.build(client, Instant::now(), facts.clone(), mechanisms);
     let dialogue = Dialogue {
         session,
@@ -189,14 +192,18 @@ impl Dialogue {
 
     async fn next_event(&mut self, buffer: &mut Vec<u8>) -> Event {
         let room = self.frontend.room();
+        // A client that owes the answer to a challenge is not waited for like that.
+        self.session.seat.set_logging_in(room == 0 && !matches!(self.pending, Pending::Nothing));
         buffer.resize(room, 0);
         let timeout = self.frontend.poll_timeout().map(Deadline::from_std);
         let kicked = self.login.as_ref().and_then(Login::kicked);
         tokio::select! {
+            // A client that tries again after a lost request must find out first that the service is gone.
+            biased;
             stop = self.session.seat.stopped() => Event::Stop(stop),
             () = optionally(kicked.as_ref().map(|token| token.cancelled())) => Event::Kicked,
-            event = pending_event(&mut self.pending) => event,
             Ok(()) = self.session.availability.changed() => Event::Availability,
+            event = pending_event(&mut self.pending) => event,
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
             read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
         }
@@ -213,11 +220,17 @@ impl Dialogue {
             Event::Reply(reply) => self.auth_replied(now, reply),
             Event::Availability => {
                 let mechanisms = self.session.availability.borrow_and_update().clone();
+                if mechanisms.is_some() {
+                    self.log.auth_ready();
+                }
                 self.frontend.handle(now, mechanisms.map_or(Input::AuthDown, Input::AuthUp));
             }
             Event::Placed(placed) => self.placed(now, placed),
             Event::BackendDone(outcome) => self.backend_done(now, *outcome),
-            Event::Tick => self.frontend.handle(now, Input::Tick),
+            Event::Tick => {
+                self.log.still_waiting();
+                self.frontend.handle(now, Input::Tick);
+            }
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Kicked => return Some(End::Kicked),
@@ -230,7 +243,6 @@ impl Dialogue {
         while let Some(output) = self.frontend.poll_output() {
             match output {
                 Output::Send(bytes) => {
-                    self.log.spoken();
                     if let Err(end) = self.send(&bytes).await {
                         return Next::End(end);
                     }
@@ -332,7 +344,10 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         self.log.authenticated(&reply.fields);
         match login::decide(self.frontend.client(), &self.mechanism, reply) {
-            Ok(login) => self.begin_login(now, login),
+            Ok(login) => {
+                self.log.odd_fields(self.frontend.client(), &login);
+                self.begin_login(now, login);
+            }
             Err(refused) => {
                 self.log.login_refused(self.frontend.client(), &refused);
                 self.frontend.handle(now, Input::Refused(refused.refusal));
@@ -398,6 +413,7 @@ impl Dialogue {
             self.frontend.handle(now, Input::BackendLine(line));
         }
         let Some(login) = &mut self.login else { return };
+        self.log.backend_warned(self.frontend.client(), &login.destination(), &outcome.warnings);
         match outcome.result {
             Ok(stream) => {
                 let BackendStream { transport, success, sent } = stream;
