@@ -142,11 +142,19 @@ async fn a_client_that_leaves_in_the_middle_of_a_large_reply() {
             hear(&mut running.client, &[b'x'; 1000]).await;
             close(&mut running.client).await;
         };
-        let (written, ()) = within(async { tokio::join!(backend.write_all(&block), leaving) }).await;
-        written.unwrap_err();
+        let write = async {
+            tokio::select! {
+                _ = backend.write_all(&block) => panic!("nobody takes all of it"),
+                () = leaving => {}
+            }
+        };
+        within(write).await;
         let end = running.end().await;
         assert_eq!(end.by, EndedBy::Client);
         assert!(end.client.is_none());
+        drop(end);
+        let Transport::Plain(backend) = &mut running.backend else { panic!("plain") };
+        within(backend.write_all(&block)).await.unwrap_err();
         assert_eq!(running.pipes.state().1, 0);
     }
 }
