@@ -31,7 +31,7 @@ use bytes::Bytes;
 pub use self::{
     counters::{Counters, counters},
     direction::HELD_BYTES_MAX,
-    pair::PEER_QUIET_MAX,
+    pair::{CLIENT_STUCK_MAX, PEER_QUIET_MAX},
     pipe_pool::PIPES_MAX,
 };
 use self::{pair::Pair, pipe_pool::PipePool};
@@ -106,12 +106,15 @@ struct Means<'a> {
     pipes: &'a PipePool,
     /// [`PEER_QUIET_MAX`].
     quiet_max: Duration,
+    /// [`CLIENT_STUCK_MAX`].
+    stuck_max: Duration,
 }
 
 /// Forwards until one side ends or `stop` says so; `stop` is heeded at any time, also while a peer does not read.
 /// Dropping the future closes both connections.
 pub async fn forward(ends: Ends, stop: impl Future<Output = Stop>, counters: &Counters) -> End {
-    let means = Means { counters, pipes: PipePool::shared(), quiet_max: PEER_QUIET_MAX };
+    let (pipes, quiet_max, stuck_max) = (PipePool::shared(), PEER_QUIET_MAX, CLIENT_STUCK_MAX);
+    let means = Means { counters, pipes, quiet_max, stuck_max };
     forward_by(means, ends, stop).await
 }
 

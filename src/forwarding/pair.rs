@@ -8,6 +8,8 @@
 //! - The backend ended or broke: the client gets all of it, however slowly it reads. What the client had sent by
 //!   then still goes to the backend, for [`PEER_QUIET_MAX`] at most. The client is not told (FIN): the caller may
 //!   want to let clients go one after the other (9.4).
+//! - The client takes nothing of what waits for it for [`CLIENT_STUCK_MAX`]: the session is over. The end of the
+//!   backend stands behind what waits, so it may not even be known.
 //! - Writing to a side failed: that side may have spoken before it closed; this is still passed on.
 
 use std::{
@@ -34,6 +36,11 @@ use crate::transport::Transport;
 /// see the end of their input finish the commands they have, which for a search in a large mailbox takes a while.
 pub const PEER_QUIET_MAX: Duration = Duration::from_secs(60);
 
+/// How long a client may take nothing of what waits for it. A machine whose mail program hangs keeps its connection
+/// for ever, and the user's placement with it. Backends give up after five minutes (`CLIENT_OUTPUT_TIMEOUT`), and
+/// with them the reference's proxy; this is longer, since it cannot see what the kernel still sends.
+pub const CLIENT_STUCK_MAX: Duration = Duration::from_secs(600);
+
 /// How long a client may take for the last words. It was reading a moment ago, and they are short.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -56,6 +63,8 @@ pub(super) struct Pair<'a> {
     last_moved: Instant,
     /// Ends what is left of a session. Boxed, since most of their lives sessions need none.
     patience: Option<Pin<Box<Sleep>>>,
+    /// What `patience` was set to.
+    quiet_max: Duration,
     _live: Live<'a>,
 }
 
@@ -91,6 +100,7 @@ impl<'a> Pair<'a> {
             client_broke: false,
             last_moved: Instant::now(),
             patience: None,
+            quiet_max: Duration::ZERO,
             _live: means.counters.enter(),
         }
     }
@@ -214,20 +224,34 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// How long the session may be quiet; `None`: for ever.
+    fn quiet_max(&mut self, down_done: bool) -> Option<Duration> {
+        let client_ended = self.up_stage != Stage::Moving || self.up.source_end().is_some();
+        let delivering = self.down.source_end().is_some() && !down_done;
+        let stuck = self.down.is_blocked() && !down_done;
+        if delivering || (stuck && !client_ended) {
+            Some(self.means.stuck_max)
+        } else {
+            (client_ended || down_done).then_some(self.means.quiet_max)
+        }
+    }
+
     /// Ready when what is left of the session has been quiet for too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let down_done = self.down_stage == Stage::Done;
-        let client_ended = self.up_stage != Stage::Moving || self.up.source_end().is_some();
-        let delivering = self.down.source_end().is_some() && !down_done;
-        if delivering || !(client_ended || down_done) {
+        let Some(quiet_max) = self.quiet_max(down_done) else {
+            self.patience = None;
             return Poll::Pending;
+        };
+        if self.quiet_max != quiet_max {
+            (self.quiet_max, self.patience) = (quiet_max, None);
         }
-        let quiet_max = self.means.quiet_max;
         loop {
             let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(quiet_max)));
             ready!(patience.as_mut().poll(cx));
             // A backend that has ended is not waited for any longer, whatever the client still sends.
             if down_done || self.last_moved.elapsed() >= quiet_max {
+                self.ended(EndedBy::Client, Some(io::Error::other("write failed: the client does not read")));
                 return Poll::Ready(());
             }
             let deadline = self.last_moved + quiet_max;
