@@ -225,15 +225,21 @@ impl Dialogue {
         None
     }
 
-    /// Does what the machine decides until it has nothing left.
+    /// Does what the machine decides until it has nothing left. What is said in a row is written at once, so that
+    /// a client that sends many commands together costs one system call, not one for each.
     async fn perform(&mut self) -> Next {
+        let mut said = Vec::new();
         while let Some(output) = self.frontend.poll_output() {
+            let goes_on = matches!(output, Output::Send(_) | Output::Note(_));
+            if (!goes_on || said.len() >= limits::OUTPUT_BYTES_MAX)
+                && let Err(end) = self.send(&std::mem::take(&mut said)).await
+            {
+                return Next::End(end);
+            }
             match output {
                 Output::Send(bytes) => {
                     self.log.spoken();
-                    if let Err(end) = self.send(&bytes).await {
-                        return Next::End(end);
-                    }
+                    said.extend_from_slice(&bytes);
                 }
                 Output::StartTls => {
                     if let Err(end) = self.start_tls().await {
@@ -264,7 +270,10 @@ impl Dialogue {
                 Output::Close(reason) => return Next::End(End::Closed(reason)),
             }
         }
-        Next::Wait
+        match self.send(&said).await {
+            Ok(()) => Next::Wait,
+            Err(end) => Next::End(end),
+        }
     }
 
     fn note(&mut self, note: &Note) {
@@ -273,6 +282,9 @@ impl Dialogue {
 
     /// Writes and flushes, but not beyond the login deadline and not when the session must end.
     async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let Some(transport) = self.transport.as_mut() else { return Ok(()) };
         let write = async {
             transport.write_all(bytes).await?;
