@@ -87,7 +87,8 @@ pub struct App {
     listeners: HashMap<ListenerSettings, Serving>,
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
-    signals: Signals,
+    /// `None` while the program runs.
+    signals: Option<Signals>,
     log: Arc<LogHandle>,
 }
 
@@ -122,7 +123,7 @@ impl App {
             proxy_header,
             listeners: HashMap::new(),
             generation_work,
-            signals,
+            signals: Some(signals),
             log,
         };
         app.serve(bound);
@@ -136,12 +137,17 @@ impl App {
 
     /// Serves until asked to stop.
     pub async fn run(mut self) -> Result<(), StartError> {
+        let Some(mut signals) = self.signals.take() else { return Ok(()) };
         announce(&self.settings);
         Supervisor.ready();
         loop {
-            match self.signals.next().await {
+            match signals.next().await {
                 Request::Stop => break,
-                Request::Reload => self.reload_and_report().await,
+                // Files and name servers may be slow; whatever is half done then is not needed any more.
+                Request::Reload => tokio::select! {
+                    () = self.reload_and_report() => {}
+                    () = signals.stop() => break,
+                },
                 Request::ReopenLogs => {
                     if let Err(error) = self.log.reopen() {
                         tracing::error!(target: "homing::app", "cannot reopen the log: {error}");
@@ -150,7 +156,7 @@ impl App {
             }
         }
         Supervisor.stopping();
-        self.shut_down().await;
+        self.shut_down(&mut signals).await;
         Ok(())
     }
 
@@ -261,7 +267,7 @@ impl App {
 
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
-    async fn shut_down(mut self) {
+    async fn shut_down(self, signals: &mut Signals) {
         for serving in self.listeners.values() {
             serving.stop.cancel();
         }
@@ -270,10 +276,9 @@ impl App {
             tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
         } else {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
-            let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
-                () = again => {}
+                () = signals.stop() => {}
             }
         }
         registry.stop_all(Stop::Shutdown);

@@ -51,6 +51,8 @@ fn serve(prepared: Prepared, path: &Path, log: observe::LogHandle) -> ExitCode {
         let app = App::start(prepared, Some(path.to_owned()), Arc::clone(&log)).await?;
         app.run().await
     });
+    // What still blocks (a file system or a name server that does not answer) must not keep the process.
+    runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -93,8 +93,10 @@ pub struct End {
     /// Why the side that ended did so, unless it closed in order. The text names the operation.
     pub error: Option<io::Error>,
     /// The client's connection, not closed yet: the caller decides when ([`Transport::close`]). `None` if it broke.
-    /// The backend's connection is closed.
     pub client: Option<Transport>,
+    /// The backend's connection: the backend has been told that no more comes, but may not have closed yet. `None` if
+    /// it has ended.
+    pub backend: Option<Transport>,
 }
 
 /// What the ways of moving bytes need.

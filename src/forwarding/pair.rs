@@ -145,6 +145,7 @@ impl<'a> Pair<'a> {
             server_blocked: self.up.is_blocked(),
             error: self.error,
             client: (!self.client_broke).then_some(self.client),
+            backend: self.down.source_end().is_none().then_some(self.backend),
         }
     }
 

@@ -201,11 +201,31 @@ pub(super) fn refusal_of_place_error(error: &PlaceError) -> Option<Refusal> {
 pub(super) fn refusal_of_failure(failure: BackendFailure) -> Refusal {
     let kind = match (failure.class, failure.reply) {
         (FailureClass::RemoteConfig, _) => RefusalKind::ServerBug,
-        (FailureClass::AuthTempFail | FailureClass::Auth, Some(reply)) => RefusalKind::Backend(reply),
+        (FailureClass::AuthTempFail | FailureClass::Auth, Some(reply)) => {
+            RefusalKind::Backend(without_bare_line_ends(reply))
+        }
         (FailureClass::Auth, None) => RefusalKind::BackendAuthFailed,
         _ => RefusalKind::Unavailable,
     };
     Refusal::new(kind)
+}
+
+/// Half a line end would be a whole one for some clients, and what follows another reply. CR LF stays: it belongs to
+/// literals.
+fn without_bare_line_ends(mut reply: Vec<u8>) -> Vec<u8> {
+    let mut rest = reply.as_mut_slice();
+    loop {
+        rest = match rest {
+            [] => return reply,
+            [b'\r', b'\n', rest @ ..] => rest,
+            [byte, rest @ ..] => {
+                if matches!(byte, b'\r' | b'\n' | 0) {
+                    *byte = b' ';
+                }
+                rest
+            }
+        };
+    }
 }
 
 #[cfg(test)]
@@ -274,5 +294,9 @@ mod tests {
             RefusalKind::Backend(b"NO [LIMIT] x".to_vec())
         );
         assert_eq!(kind(FailureClass::AuthTempFail, None), RefusalKind::Unavailable);
+        assert_eq!(
+            kind(FailureClass::Auth, Some(b"NO {4}\r\nno\ra OK\0\n")),
+            RefusalKind::Backend(b"NO {4}\r\nno a OK  ".to_vec())
+        );
     }
 }
