@@ -225,11 +225,7 @@ impl App {
 
     /// Ends old listeners, and then binds what they were in the way of.
     async fn replace(&mut self, old: Vec<Serving>, late: &[ListenerSettings]) {
-        for Serving { stop, task } in old {
-            stop.cancel();
-            // If it has panicked it has ended, too.
-            let _ = task.await;
-        }
+        stop_listening(old).await;
         for listener in late {
             match bind(std::slice::from_ref(listener)) {
                 Ok(bound) => self.serve(bound),
@@ -267,10 +263,8 @@ impl App {
 
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
-    async fn shut_down(self, signals: &mut Signals) {
-        for serving in self.listeners.values() {
-            serving.stop.cancel();
-        }
+    async fn shut_down(mut self, signals: &mut Signals) {
+        stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
         let registry = Arc::clone(self.sessions.registry());
         if self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
@@ -341,6 +335,15 @@ fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listene
         }
     }
     Ok(bound)
+}
+
+/// Ends listeners; their sockets are closed then. All of them before the first wait, which may be cut short.
+async fn stop_listening(listeners: Vec<Serving>) {
+    listeners.iter().for_each(|serving| serving.stop.cancel());
+    for serving in listeners {
+        // If it has panicked it has ended, too.
+        let _ = serving.task.await;
+    }
 }
 
 /// True if two listeners cannot be bound at the same time.

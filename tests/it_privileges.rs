@@ -12,7 +12,7 @@ use std::{
 
 use support::{client::Client, homing::Homing};
 
-const ADDRESS: &str = "127.21.10.1";
+const ADDRESS: &str = "127.21.23.1";
 
 fn configuration(folder: &Path) -> String {
     format!(

@@ -194,10 +194,10 @@ fn a_wrong_configuration_is_refused_and_the_old_one_stays() {
 #[test]
 fn a_listener_can_shrink_to_one_address() {
     let wide = |address| listener(address, 24143);
-    let site = Site::start("127.21.7.1", wide("0.0.0.0"));
-    let other: SocketAddr = "127.21.7.2:24143".parse().unwrap();
+    let site = Site::start("127.21.20.1", wide("0.0.0.0"));
+    let other: SocketAddr = "127.21.20.2:24143".parse().unwrap();
     Client::greeted(other);
-    site.rewrite(wide("127.21.7.1"));
+    site.rewrite(wide("127.21.20.1"));
     site.homing.signal("HUP");
     let deadline = std::time::Instant::now() + PATIENCE;
     let wait = |done: &dyn Fn() -> bool| {
@@ -207,18 +207,18 @@ fn a_listener_can_shrink_to_one_address() {
         }
     };
     wait(&|| TcpStream::connect(other).is_err());
-    wait(&|| TcpStream::connect("127.21.7.1:24143").is_ok());
-    Client::greeted("127.21.7.1:24143".parse().unwrap());
+    wait(&|| TcpStream::connect("127.21.20.1:24143").is_ok());
+    Client::greeted("127.21.20.1:24143".parse().unwrap());
 }
 
 #[test]
 fn a_listener_is_not_given_up_for_an_address_that_does_not_exist() {
-    let site = Site::start("127.21.8.1", listener("0.0.0.0", 24144));
+    let site = Site::start("127.21.21.1", listener("0.0.0.0", 24144));
     // RFC 5737: no interface has it.
     site.rewrite(listener("192.0.2.1", 24144));
     site.homing.signal("HUP");
     site.homing.wait_for_log("the old configuration stays");
-    Client::greeted("127.21.8.1:24144".parse().unwrap());
+    Client::greeted("127.21.21.1:24144".parse().unwrap());
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn certificates_are_read_again_without_touching_sessions() {
 
 #[test]
 fn a_reload_keeps_the_tickets_that_clients_have() {
-    let site = Site::start("127.21.9.1", "shutdown_clients = no");
+    let site = Site::start("127.21.22.1", "shutdown_clients = no");
     let ticket = site.homing.folder().join("ticket");
     let shake = |option: &str| {
         // In TLS 1.2 the ticket is part of the handshake.
