@@ -1,9 +1,10 @@
 //! Wiring only: builds each room from its part of the settings, and owns the order of reload and shutdown.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     backend::{Backends, HostStates},
     config::{
         self,
-        settings::{AuthSource, ListenerSettings, ProxyHeaderSettings, Settings},
+        settings::{AuthSource, ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
     director::{Director, DirectorError},
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
@@ -65,7 +66,11 @@ impl Prepared {
             return Err(StartError::NoAddress);
         }
         if let Some(user) = &settings.process.login_user {
-            lifecycle::drop_to(user)?;
+            let log = match &settings.log.target {
+                LogTarget::File(path) => Some(path.as_path()),
+                _ => None,
+            };
+            lifecycle::drop_to(user, log.as_slice())?;
         }
         Ok(Self { settings, bound })
     }
@@ -79,11 +84,18 @@ pub struct App {
     director: Director,
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
-    listeners: HashMap<ListenerSettings, CancellationToken>,
+    listeners: HashMap<ListenerSettings, Serving>,
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
-    signals: Signals,
-    log: LogHandle,
+    /// `None` while the program runs.
+    signals: Option<Signals>,
+    log: Arc<LogHandle>,
+}
+
+/// A listener at work. Its socket is closed when the task has ended.
+struct Serving {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl App {
@@ -91,7 +103,7 @@ impl App {
     pub async fn start(
         prepared: Prepared,
         config: Option<PathBuf>,
-        log: LogHandle,
+        log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
         let Prepared { settings, bound } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
@@ -99,7 +111,7 @@ impl App {
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let (generation, generation_work) = build(&settings, None, &hosts)?;
+        let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -111,7 +123,7 @@ impl App {
             proxy_header,
             listeners: HashMap::new(),
             generation_work,
-            signals,
+            signals: Some(signals),
             log,
         };
         app.serve(bound);
@@ -125,12 +137,17 @@ impl App {
 
     /// Serves until asked to stop.
     pub async fn run(mut self) -> Result<(), StartError> {
+        let Some(mut signals) = self.signals.take() else { return Ok(()) };
         announce(&self.settings);
         Supervisor.ready();
         loop {
-            match self.signals.next().await {
+            match signals.next().await {
                 Request::Stop => break,
-                Request::Reload => self.reload_and_report().await,
+                // Files and name servers may be slow; whatever is half done then is not needed any more.
+                Request::Reload => tokio::select! {
+                    () = self.reload_and_report() => {}
+                    () = signals.stop() => break,
+                },
                 Request::ReopenLogs => {
                     if let Err(error) = self.log.reopen() {
                         tracing::error!(target: "homing::app", "cannot reopen the log: {error}");
@@ -139,7 +156,7 @@ impl App {
             }
         }
         Supervisor.stopping();
-        self.shut_down().await;
+        self.shut_down(&mut signals).await;
         Ok(())
     }
 
@@ -173,40 +190,50 @@ impl App {
         Ok(())
     }
 
+    /// All or nothing, but for an address that has to be taken from an old listener: should another program be
+    /// faster, it is missing until the next reload.
     async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
         let settings = Arc::new(settings);
         let current = self.sessions.generation();
-        let auth = (self.settings.auth == settings.auth).then(|| current.auth().clone());
-        let (generation, generation_work) = build(&settings, auth, &self.hosts)?;
-        let added: Vec<_> =
-            settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned().collect();
+        let kept = Kept {
+            auth: (self.settings.auth == settings.auth).then(|| current.auth().clone()),
+            tls: current.tls().cloned(),
+        };
+        let (generation, generation_work) = build(&settings, kept, &self.hosts)?;
+        let added = settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned();
         let removed: Vec<_> =
             self.listeners.keys().filter(|l| !settings.listeners.contains(l)).cloned().collect();
-        // An address whose role changes is bound only after the old listener let go of it.
-        let replaced = |l: &ListenerSettings| removed.iter().any(|r| r.address == l.address);
-        let (late, early): (Vec<_>, Vec<_>) = added.into_iter().partition(replaced);
+        let taken = |l: &ListenerSettings| removed.iter().any(|r| overlap(r.address, l.address));
+        let (late, early): (Vec<_>, Vec<_>) = added.partition(taken);
+        probe(&late)?;
         let bound = bind(&early)?;
         self.director.reload(&settings.director).await?;
-        for listener in &removed {
-            if let Some(stop) = self.listeners.remove(listener) {
-                stop.cancel();
-            }
-        }
+        // From here on the new configuration holds.
+        let ending = removed.iter().filter_map(|listener| self.listeners.remove(listener)).collect();
         self.proxy_header.store(Arc::new(settings.proxy_header.clone()));
         self.sessions.set_generation(generation);
         self.generation_work = generation_work;
         self.warn_of_fixed(&settings);
-        let ends_sessions = settings.process.shutdown_clients;
         self.settings = settings;
         self.serve(bound);
-        if !late.is_empty() {
-            tokio::time::sleep(REBIND_PAUSE).await;
-            self.serve(bind(&late)?);
-        }
-        if ends_sessions {
+        self.replace(ending, &late).await;
+        if self.settings.process.shutdown_clients {
             self.sessions.registry().stop_all(Stop::Shutdown);
         }
         Ok(())
+    }
+
+    /// Ends old listeners, and then binds what they were in the way of.
+    async fn replace(&mut self, old: Vec<Serving>, late: &[ListenerSettings]) {
+        stop_listening(old).await;
+        for listener in late {
+            match bind(std::slice::from_ref(listener)) {
+                Ok(bound) => self.serve(bound),
+                Err(error) => {
+                    tracing::error!(target: "homing::app", "{error}; tried again at the next reload")
+                }
+            }
+        }
     }
 
     /// Names what a reload cannot change.
@@ -230,26 +257,22 @@ impl App {
             let serve = listener.run(Arc::clone(&self.proxy_header), stop.clone(), move |accepted| {
                 sessions.spawn(accepted);
             });
-            tokio::spawn(serve);
-            self.listeners.insert(settings, stop);
+            self.listeners.insert(settings, Serving { stop, task: tokio::spawn(serve) });
         }
     }
 
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
-    async fn shut_down(mut self) {
-        for (_, stop) in self.listeners.drain() {
-            stop.cancel();
-        }
+    async fn shut_down(mut self, signals: &mut Signals) {
+        stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
         let registry = Arc::clone(self.sessions.registry());
         if self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
         } else {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
-            let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
-                () = again => {}
+                () = signals.stop() => {}
             }
         }
         registry.stop_all(Stop::Shutdown);
@@ -260,9 +283,6 @@ impl App {
         self.log.flush();
     }
 }
-
-/// Time for a listener task to close its socket before the same address is bound again.
-const REBIND_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Error)]
 enum ReloadError {
@@ -282,7 +302,7 @@ pub async fn rehearse(settings: Settings) -> Result<(), StartError> {
     }
     Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.
-    build(&settings, None, &Arc::default())?;
+    build(&settings, Kept::default(), &Arc::default())?;
     Ok(())
 }
 
@@ -317,13 +337,52 @@ fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listene
     Ok(bound)
 }
 
+/// Ends listeners; their sockets are closed then. All of them before the first wait, which may be cut short.
+async fn stop_listening(listeners: Vec<Serving>) {
+    listeners.iter().for_each(|serving| serving.stop.cancel());
+    for serving in listeners {
+        // If it has panicked it has ended, too.
+        let _ = serving.task.await;
+    }
+}
+
+/// True if two listeners cannot be bound at the same time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && same_ip
+}
+
+/// Asks whether this machine has the addresses, at a port that is free: they cannot be bound yet.
+fn probe(listeners: &[ListenerSettings]) -> Result<(), BindError> {
+    for settings in listeners {
+        let address = SocketAddr::new(settings.address.ip(), 0);
+        match Listener::bind(&ListenerSettings { address, ..settings.clone() }) {
+            Err(error) if !error.is_missing_family() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What goes on over a reload.
+#[derive(Default)]
+struct Kept {
+    /// If its settings have not changed.
+    auth: Option<Auth>,
+    /// Its ticket keys are kept.
+    tls: Option<ServerTls>,
+}
+
 /// Everything that depends on the settings and is replaced as a whole, and what ends its background work.
 fn build(
     settings: &Arc<Settings>,
-    auth: Option<Auth>,
+    kept: Kept,
     hosts: &Arc<HostStates>,
 ) -> Result<(Generation, DropGuard), StartError> {
-    let tls = ServerTls::new(&settings.tls)?;
+    let tls = match &kept.tls {
+        Some(before) => before.successor(&settings.tls)?,
+        None => ServerTls::new(&settings.tls)?,
+    };
     let stop = CancellationToken::new();
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(stop.clone()));
@@ -332,9 +391,29 @@ fn build(
     let work = stop.drop_guard();
     let backends =
         Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
-    let auth = match auth {
+    let auth = match kept.auth {
         Some(auth) => auth,
         None => Auth::start(&settings.auth)?,
     };
     Ok((Generation::new(Arc::clone(settings), auth, tls, backends), work))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_in_the_way_of_each_other() {
+        let overlap = |a: &str, b: &str| overlap(a.parse().unwrap(), b.parse().unwrap());
+        for (a, b) in
+            [("10.0.0.1:143", "10.0.0.1:143"), ("0.0.0.0:143", "10.0.0.1:143"), ("[::1]:1", "[::]:1")]
+        {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in
+            [("10.0.0.1:143", "10.0.0.2:143"), ("0.0.0.0:143", "10.0.0.1:993"), ("0.0.0.0:1", "[::]:1")]
+        {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+    }
 }

@@ -188,6 +188,41 @@ fn a_removed_backend_keeps_the_users_with_sessions_and_gets_no_others() {
     assert_eq!(site.log_in(Service::Pop3, &stays).1, hashed(&stays, AFTER));
 }
 
+/// The director has one backend, so that whatever it is asked ends there.
+#[test]
+fn di_02_di_03_replies_that_are_not_for_the_director() {
+    let ip = "127.26.2.1";
+    let (known, named) = (Backend::start("127.26.2.11"), Backend::start("127.26.2.21"));
+    let folder = tempfile::tempdir().unwrap();
+    let _auth = FakeAuth::start(&folder.path().join("auth"), |service| {
+        let reply = match service {
+            "imap" => "proxy\thost=127.26.2.21\tport=2143",
+            "pop3" => "nologin",
+            _ => "proxy\tport=2190",
+        };
+        reply.to_owned()
+    });
+    let configure = |folder: &Path| configuration(folder, ip, &["127.26.2.11"]);
+    let _homing = Homing::start_in(folder, configure, format!("{ip}:1190").parse().unwrap());
+    let client = |service| Client::greeted(format!("{ip}:{}", port(service)).parse().unwrap());
+
+    let (mut imap, mut pop3, mut sieve) =
+        (client(Service::Imap), client(Service::Pop3), client(Service::Sieve));
+    assert!(imap.ask("a LOGIN alice wrong").starts_with("a NO [AUTHENTICATIONFAILED]"), "DI-03: FAIL");
+    assert_eq!(pop3.ask("USER alice"), "+OK");
+    assert_eq!(pop3.ask("PASS pw"), "-ERR [AUTH] Login disabled for this user", "DI-03: nologin");
+    assert_eq!((known.logins(), named.logins()), (0, 0));
+    assert!(imap.ask("b LOGIN alice pw").starts_with("b OK"), "DI-02");
+    assert_eq!(imap.ask("hello"), "echo hello");
+    assert_eq!((known.logins(), named.logins()), (0, 1), "DI-02: where the reply says");
+    // That session was never the director's business: it sends the same user to its own backend.
+    let message = homing_wire::encode_base64(b"\0alice\0pw");
+    let answer = sieve.ask(&format!("AUTHENTICATE \"PLAIN\" \"{message}\""));
+    assert!(answer.starts_with("OK"), "{answer}");
+    assert_eq!(sieve.ask("hello"), "echo hello");
+    assert_eq!((known.logins(), named.logins()), (1, 1));
+}
+
 fn wait_until(done: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {

@@ -40,6 +40,7 @@ const CRATE_ARROWS: &[(&str, &[&str])] = &[
     ("pop3", &["wire", "login", "sasl"]),
     ("managesieve", &["wire", "login", "sasl"]),
     ("dovecot-auth", &["wire", "login"]),
+    ("doveadm", &["wire"]),
 ];
 
 /// What pure crates must not have in their dependencies.

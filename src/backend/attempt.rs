@@ -28,6 +28,9 @@ const READ_BYTES: usize = 4096;
 /// Lines for the client kept during one login; more than this is dropped, since no sane backend sends them.
 const CLIENT_LINES_BYTES_MAX: usize = 16 * 1024;
 
+/// Warnings kept during one login; one or two tell what is wrong with a backend.
+const WARNINGS_MAX: usize = 16;
+
 /// A failed attempt.
 #[derive(Debug, Clone)]
 pub struct LoginFailure {
@@ -67,6 +70,7 @@ pub enum Cause {
 pub(super) struct Traces {
     pub(super) client_lines: Vec<Bytes>,
     client_lines_bytes: usize,
+    pub(super) warnings: Vec<String>,
     pub(super) capabilities: Option<String>,
     sent: u64,
 }
@@ -212,9 +216,7 @@ async fn drive(
                     dialogue.handle(BackendInput::TlsUp);
                 }
                 BackendOutput::ClientLine(line) => traces.keep_client_line(line),
-                BackendOutput::Warning(text) => {
-                    tracing::warn!(target: "homing::backend", session = %request.client.session, "{text}");
-                }
+                BackendOutput::Warning(text) => traces.keep_warning(text),
                 BackendOutput::LoggedIn(success) => return Ok((transport, success)),
                 BackendOutput::Failed(failure) => return Err(Broken::Dialogue(failure)),
             }
@@ -233,6 +235,12 @@ impl Traces {
         self.client_lines_bytes += line.len();
         if self.client_lines_bytes <= CLIENT_LINES_BYTES_MAX {
             self.client_lines.push(line);
+        }
+    }
+
+    fn keep_warning(&mut self, text: String) {
+        if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push(text);
         }
     }
 }

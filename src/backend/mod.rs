@@ -44,6 +44,8 @@ pub struct LoginRequest<'a> {
 pub struct LoginOutcome {
     /// Lines for the client that arrived during the login, in order.
     pub client_lines: Vec<Bytes>,
+    /// What was odd about the backend, in words for the log; escaped.
+    pub warnings: Vec<String>,
     /// IMAP capabilities to remember for the next login of this client connection.
     pub capabilities: Option<String>,
     /// Attempts after the first.

@@ -1,6 +1,6 @@
 //! `homing run`: configuration, log, runtime, program.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use super::{EXIT_CONFIG, complain};
 use crate::{
@@ -38,6 +38,8 @@ fn failed(error: &StartError) -> ExitCode {
 }
 
 fn serve(prepared: Prepared, path: &Path, log: observe::LogHandle) -> ExitCode {
+    // Kept here, too: the reason why the program does not start belongs in the log.
+    let log = Arc::new(log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -46,9 +48,11 @@ fn serve(prepared: Prepared, path: &Path, log: observe::LogHandle) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let app = App::start(prepared, Some(path.to_owned()), log).await?;
+        let app = App::start(prepared, Some(path.to_owned()), Arc::clone(&log)).await?;
         app.run().await
     });
+    // What still blocks (a file system or a name server that does not answer) must not keep the process.
+    runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -7,7 +7,7 @@ mod pop3;
 mod sieve;
 mod site;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 use crate::{
     app::{App, Prepared},
@@ -34,7 +34,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         backend::start_all().await?;
-        let app = App::start(prepared, Some(site.config.clone()), log).await?;
+        let app = App::start(prepared, Some(site.config.clone()), Arc::new(log)).await?;
         std::io::stdout().lock().write_all(site.instructions().as_bytes())?;
         app.run().await?;
         Ok(())

@@ -81,10 +81,17 @@ impl LoginLog {
         }
     }
 
-    /// Something was sent to the client; the first time, it is the greeting.
-    pub(super) fn spoken(&mut self) {
+    /// The auth service can be asked, so that the client is greeted.
+    pub(super) fn auth_ready(&mut self) {
         if self.phase == Phase::NotGreeted {
             self.phase = Phase::Idle;
+        }
+    }
+
+    /// A time has passed; without a greeting it is the auth service that keeps the client waiting.
+    pub(super) fn still_waiting(&self) {
+        if self.phase == Phase::NotGreeted {
+            self.words.greeting_delayed(&self.context);
         }
     }
 
@@ -173,6 +180,15 @@ impl LoginLog {
         self.context.passdb = fields.iter().filter(|f| f.key != b"pass").cloned().collect();
     }
 
+    /// Fields of the reply that cannot be used and so have no effect.
+    pub(super) fn odd_fields(&mut self, client: &ClientIdentity, login: &Login) {
+        self.learn(client);
+        let target = login.target();
+        for problem in &target.warnings {
+            self.words.proxy_odd(&self.context, &target.user, problem);
+        }
+    }
+
     /// The login is refused here, before a backend is contacted.
     pub(super) fn login_refused(&mut self, client: &ClientIdentity, refused: &Refused) {
         self.learn(client);
@@ -193,6 +209,17 @@ impl LoginLog {
         self.last = Some(Extra::InternalFailure { successes: self.successes });
         let user = login.map(|login| login.target().user.clone()).unwrap_or_default();
         self.words.proxy_impossible(&self.context, &user, &error.to_string());
+    }
+
+    /// The backend said odd things while it was logged in to.
+    pub(super) fn backend_warned(
+        &mut self,
+        client: &ClientIdentity,
+        to: &ProxyDestination,
+        texts: &[String],
+    ) {
+        self.learn(client);
+        texts.iter().for_each(|text| self.words.proxy_warning(&self.context, to, text));
     }
 
     /// The backend accepted.

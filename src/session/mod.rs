@@ -1,6 +1,7 @@
 //! Drives one connection from greeting to end, for all three dialects: the dialect's machine says what to do,
 //! this room does it through the handles of the other rooms. It is the only room that knows their order.
 
+mod connection;
 mod forward;
 mod frontends;
 mod ids;
@@ -13,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use homing_login::{ClientIdentity, Secured};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
@@ -166,8 +168,18 @@ fn identity_of(shared: &Shared, generation: &Generation, accepted: &Accepted) ->
     client
 }
 
+/// Bytes that may wait in the kernel for a client that has not logged in and does not read. Without this limit it would
+/// be megabytes each (`tcp_wmem`), for twenty times fewer sent. Longer than any answer.
+const SEND_QUEUE_BYTES_MAX: u32 = 16 * 1024;
+
 /// Small outgoing segments go at once: dialogues are short lines.
 fn set_options(stream: &TcpStream) {
-    // A socket that refuses the option fails on its first read, which reports better.
+    // A socket that refuses an option fails on its first read, which reports better.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(SEND_QUEUE_BYTES_MAX);
+}
+
+/// For a user who is logged in, the kernel's default is the limit: throughput needs more.
+fn lift_limits(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(0);
 }

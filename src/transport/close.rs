@@ -17,7 +17,12 @@ impl Transport {
     /// Closes: hands over what is queued, `close_notify`, FIN, and then throws away what the peer still sends until
     /// it closes, too. Without the latter the kernel would answer unread bytes with a reset, and a reset makes some
     /// systems drop what they have received but not read yet. Takes [`CLOSING_TIME_MAX`] at most.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
+        self.close_within(CLOSING_TIME_MAX).await;
+    }
+
+    /// The same with another limit. Returns when the peer has closed, or when the time is over.
+    pub async fn close_within(mut self, limit: Duration) {
         let closing = async {
             self.shutdown().await?;
             let mut buffer = [0; 512];
@@ -25,6 +30,6 @@ impl Transport {
             std::io::Result::Ok(())
         };
         // A peer that is gone has closed; one that takes too long is left alone.
-        let _ = timeout(CLOSING_TIME_MAX, closing).await;
+        let _ = timeout(limit, closing).await;
     }
 }

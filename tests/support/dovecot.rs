@@ -159,6 +159,19 @@ impl Dovecot {
         dovecot
     }
 
+    /// Any instance: `settings` are all but its folder, and it is ready once `is_ready` says so about its base_dir.
+    pub fn configured(settings: &str, is_ready: impl Fn(&Path) -> bool) -> Self {
+        let mut dovecot = Self::start(folder(), settings);
+        let base = dovecot.base_dir();
+        dovecot.wait_until(|| is_ready(&base));
+        dovecot
+    }
+
+    /// Where its sockets are.
+    pub fn base_dir(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
     fn start(folder: tempfile::TempDir, configuration: &str) -> Self {
         let path = folder.path();
         let own = format!("base_dir = {0}/run\nstate_dir = {0}/run\nlog_path = {0}/log\n", path.display());

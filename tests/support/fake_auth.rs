@@ -1,4 +1,5 @@
-//! An auth service that accepts every password `pw` and answers with fixed fields. For cases that the real one
+//! An auth service that accepts every password `pw` and answers with fixed fields; a request without a response is
+//! asked for one. For cases that the real one
 //! cannot be brought to.
 
 use std::{
@@ -109,7 +110,9 @@ fn serve(connection: UnixStream, shared: &Shared) {
 }
 
 fn answer(words: &[&str], fields: &str) -> String {
-    let response = words.iter().find_map(|w| w.strip_prefix("resp=")).unwrap_or_default();
+    let Some(response) = words.iter().find_map(|w| w.strip_prefix("resp=")) else {
+        return format!("CONT\t{}\t\n", words[1]);
+    };
     let plain = homing_wire::decode_base64(response.as_bytes()).unwrap_or_default();
     let parts: Vec<_> = plain.split(|b| *b == 0).map(|p| String::from_utf8_lossy(p).into_owned()).collect();
     match parts.as_slice() {

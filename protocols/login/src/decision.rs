@@ -347,4 +347,48 @@ mod tests {
         assert_eq!(t.forward.len(), 2);
         assert_eq!(t.alt_names, vec![(b"user_group".to_vec(), b"g".to_vec())]);
     }
+
+    #[test]
+    fn any_reply_is_decided_and_no_usable_one_breaks_a_line() {
+        const PIECES: &[&str] = &[
+            "user=",
+            "proxy",
+            "\t",
+            "\t",
+            "\t",
+            "pass=",
+            "host=10.0.0.1",
+            "port=",
+            "proxy_timeout=",
+            "destuser=",
+            "master=",
+            "x",
+            "\x01n",
+            "\x01r",
+            "\x010",
+            "1",
+            "forward_a=",
+            "proxy_mech=",
+            "nologin",
+            "reason=",
+            "source_ip=",
+            "hostip=",
+            "user=a\tproxy\tpass=p\thost=10.0.0.1",
+        ];
+        bolero::check!().with_type::<(u8, Vec<u8>)>().for_each(|(service, choices)| {
+            let piece = |c: &u8| match c {
+                0..240 => PIECES[usize::from(*c) % PIECES.len()].as_bytes().to_vec(),
+                byte => vec![*byte],
+            };
+            let line: Vec<u8> = choices.iter().flat_map(piece).collect();
+            let service = [Service::Imap, Service::Pop3, Service::Sieve][usize::from(*service) % 3];
+            let decision = decide(service, "PLAIN", &OkReply { fields: Fields::parse(&line) });
+            let Decision::Proxy(target) = decision else { return };
+            if target.check(&["PLAIN"]).is_ok() {
+                let master = target.master.as_ref().map_or(&b""[..], UserName::as_bytes);
+                let password = target.password.as_ref().unwrap().expose();
+                assert!(![target.destuser.as_bytes(), master, password].into_iter().any(has_forbidden_bytes));
+            }
+        });
+    }
 }

@@ -1,15 +1,21 @@
 //! The client side of SASL towards backends (spec/login-proxy.md 8.1.5).
 
 use homing_wire::Secret;
+use thiserror::Error;
 
 /// Mechanisms this side can do, as `proxy_mech` may name them.
 pub const CLIENT_MECHANISMS: &[&str] = &["PLAIN", "LOGIN", "EXTERNAL", "XOAUTH2", "OAUTHBEARER"];
 
-/// Why an exchange cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why an exchange cannot go on, in the reference's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SaslError {
     /// The server asked for more than the mechanism has.
+    #[error("Server didn't finish authentication")]
     UnexpectedChallenge,
+    /// The server says something before a mechanism in which the client speaks first, whose first challenge is
+    /// empty (RFC 4422 section 5, RFC 3501 section 6.2.2).
+    #[error("Server sent non-empty initial response")]
+    NonEmptyInitial,
 }
 
 /// One exchange. Responses are raw bytes; base64 is the dialect's business.
@@ -52,8 +58,11 @@ impl ClientMechanism {
         self.initial.take()
     }
 
-    /// Answers a challenge. An untaken initial response answers the first one.
-    pub fn respond(&mut self, _challenge: &[u8]) -> Result<Secret, SaslError> {
+    /// Answers a challenge. An untaken initial response answers the first one, which must be empty then.
+    pub fn respond(&mut self, challenge: &[u8]) -> Result<Secret, SaslError> {
+        if self.initial.is_some() && !challenge.is_empty() {
+            return Err(SaslError::NonEmptyInitial);
+        }
         self.initial.take().or_else(|| self.later.pop()).ok_or(SaslError::UnexpectedChallenge)
     }
 }
@@ -107,6 +116,14 @@ mod tests {
     fn an_untaken_initial_response_answers_the_first_challenge() {
         let mut plain = start("PLAIN");
         assert!(plain.respond(b"").is_ok());
-        assert!(plain.respond(b"").is_err());
+        assert_eq!(plain.respond(b""), Err(SaslError::UnexpectedChallenge));
+    }
+
+    #[test]
+    fn a_client_that_speaks_first_is_not_asked_anything() {
+        for name in ["PLAIN", "EXTERNAL", "XOAUTH2", "OAUTHBEARER"] {
+            assert_eq!(start(name).respond(b"x"), Err(SaslError::NonEmptyInitial), "{name}");
+            assert!(start(name).respond(b"").is_ok(), "{name}");
+        }
     }
 }

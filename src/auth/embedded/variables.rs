@@ -2,6 +2,16 @@
 
 use std::net::SocketAddr;
 
+use nom::{
+    IResult, Parser,
+    branch::alt,
+    bytes::complete::{is_not, tag},
+    character::complete::anychar,
+    combinator::{all_consuming, map, map_opt, value},
+    multi::many0,
+    sequence::{delimited, preceded},
+};
+
 use super::subject::Subject;
 
 /// A text with variables.
@@ -39,20 +49,8 @@ enum Name {
 impl Template {
     /// `None` if there is a variable or modifier that is not known.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some((head, tail)) = rest.split_once('%') {
-            push_text(&mut parts, head);
-            if let Some(tail) = tail.strip_prefix('%') {
-                push_text(&mut parts, "%");
-                rest = tail;
-            } else {
-                let (part, tail) = variable(tail)?;
-                parts.push(part);
-                rest = tail;
-            }
-        }
-        push_text(&mut parts, rest);
-        Some(Self(parts))
+        let plain = map(alt((is_not("%"), preceded(tag("%"), tag("%")))), Part::text);
+        all_consuming(many0(alt((plain, variable)))).parse(text).ok().map(|(_, parts)| Self(parts))
     }
 
     /// Fills in the variables.
@@ -62,6 +60,10 @@ impl Template {
 }
 
 impl Part {
+    fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+
     fn expand(&self, subject: &Subject) -> Vec<u8> {
         match self {
             Self::Text(text) => text.clone().into_bytes(),
@@ -130,28 +132,10 @@ impl Name {
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
-    if !text.is_empty() {
-        parts.push(Part::Text(text.to_owned()));
-    }
-}
-
-/// What follows a `%`: modifiers and a letter or `{name}`; and what is behind it.
-fn variable(text: &str) -> Option<(Part, &str)> {
-    let (case, text) = match text.chars().next()? {
-        'L' => (Case::Lower, text.get(1..)?),
-        'U' => (Case::Upper, text.get(1..)?),
-        _ => (Case::Kept, text),
-    };
-    let (name, rest) = match text.strip_prefix('{') {
-        Some(long) => {
-            let (name, rest) = long.split_once('}')?;
-            (Name::long(name)?, rest)
-        }
-        None => {
-            let mut chars = text.chars();
-            (Name::short(chars.next()?)?, chars.as_str())
-        }
-    };
-    Some((Part::Variable { name, case }, rest))
+/// `%`, perhaps a modifier, and a letter or `{name}`.
+fn variable(text: &str) -> IResult<&str, Part> {
+    let case = alt((value(Case::Lower, tag("L")), value(Case::Upper, tag("U")), value(Case::Kept, tag(""))));
+    let long = map_opt(delimited(tag("{"), is_not("}"), tag("}")), Name::long);
+    let name = alt((long, map_opt(anychar, Name::short)));
+    map(preceded(tag("%"), (case, name)), |(case, name)| Part::Variable { name, case }).parse(text)
 }

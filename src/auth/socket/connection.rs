@@ -60,8 +60,7 @@ pub(super) async fn keep(shared: Arc<Shared>, link: Arc<Link>) {
     loop {
         let started = Instant::now();
         let ended = serve(&shared, &link, &mut backoff, &mut told).await;
-        let lost = link.disconnected();
-        shared.refresh();
+        let lost = link.disconnected(|| shared.refresh());
         report(&shared.path, &ended.to_string(), lost, &mut told);
         let pause = backoff.next(dice());
         sleep_until(started + pause).await;

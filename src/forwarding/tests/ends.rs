@@ -87,6 +87,22 @@ async fn a_backend_that_ignores_the_end_of_the_client_is_given_up() {
     assert_eq!(rest(&mut running.backend).await, b"");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_does_not_outlive_its_backend_for_ever() {
+    for client in [Wire::Plain, Wire::Tls] {
+        let stuck_max = Duration::from_millis(50);
+        let mut running = Rig { client, stuck_max, ..Rig::default() }.start().await;
+        let block = vec![b'x'; 64 << 20];
+        // The kernel's buffers are smaller than this.
+        let blocked = tokio::time::timeout(Duration::from_secs(1), running.backend.write_all(&block)).await;
+        assert!(blocked.is_err(), "nobody takes all of it");
+        close(&mut running.backend).await;
+        let end = running.end().await;
+        assert_eq!(end.by, EndedBy::Client);
+        assert!(end.client_blocked);
+    }
+}
+
 #[tokio::test]
 async fn what_the_client_sent_before_the_backend_half_closed_arrives() {
     let mut running = Rig::default().start().await;
@@ -142,11 +158,19 @@ async fn a_client_that_leaves_in_the_middle_of_a_large_reply() {
             hear(&mut running.client, &[b'x'; 1000]).await;
             close(&mut running.client).await;
         };
-        let (written, ()) = within(async { tokio::join!(backend.write_all(&block), leaving) }).await;
-        written.unwrap_err();
+        let write = async {
+            tokio::select! {
+                _ = backend.write_all(&block) => panic!("nobody takes all of it"),
+                () = leaving => {}
+            }
+        };
+        within(write).await;
         let end = running.end().await;
         assert_eq!(end.by, EndedBy::Client);
         assert!(end.client.is_none());
+        drop(end);
+        let Transport::Plain(backend) = &mut running.backend else { panic!("plain") };
+        within(backend.write_all(&block)).await.unwrap_err();
         assert_eq!(running.pipes.state().1, 0);
     }
 }
@@ -162,4 +186,19 @@ async fn the_last_words_of_a_backend_that_stops_reading_arrive() {
     let end = running.end().await;
     assert_eq!(end.by, EndedBy::Server);
     assert!(end.error.is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    for client in [Wire::Plain, Wire::Tls] {
+        let mut running =
+            Rig { client, stuck_max: Duration::from_millis(50), ..Rig::default() }.start().await;
+        running.round_trip().await;
+        let block = vec![b'x'; 1 << 20];
+        within(async { while running.backend.write_all(&block).await.is_ok() {} }).await;
+        let end = running.end().await;
+        assert_eq!((end.by, end.client_blocked), (EndedBy::Client, true));
+        assert_eq!(end.error.unwrap().to_string(), "write failed: timed out");
+        assert!(end.client.is_some());
+    }
 }

@@ -95,6 +95,12 @@ impl LoginLog {
         self.write(Level::ERROR, context, &text);
     }
 
+    /// A field of the auth service's reply has no effect, since it cannot be used.
+    pub fn proxy_odd(&self, context: &LoginContext, user: &UserName, problem: &str) {
+        let text = format!("proxy({user}): {}", printable(problem.as_bytes()));
+        self.write(Level::WARN, context, &text);
+    }
+
     /// The backend login succeeded.
     pub fn proxy_started(
         &self,
@@ -111,6 +117,11 @@ impl LoginLog {
         if self.verbose {
             self.proxy(Level::INFO, context, to, &to.login_failed(backend_text));
         }
+    }
+
+    /// A backend said something that nobody had asked for.
+    pub fn proxy_warning(&self, context: &LoginContext, to: &ProxyDestination, text: &str) {
+        self.proxy(Level::ERROR, context, to, &printable(text.as_bytes()));
     }
 
     /// The last attempt failed.

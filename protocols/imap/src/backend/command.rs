@@ -3,17 +3,21 @@
 
 use homing_login::{ClientIdentity, ForwardField};
 use homing_wire::{Secret, encode_base64};
+use imap_codec::{CommandCodec, encode::Encoder};
+use imap_types::{
+    command::{Command, CommandBody},
+    core::{IString, Literal, NString, Quoted, Tag},
+};
 
 /// Characters to be escaped that a quoted string may have; with more of them it becomes a literal.
 const QUOTED_ESCAPES_MAX: usize = 4;
 
-/// ID (RFC 2971 section 3.1): who the client is, for a backend that trusts this proxy. The hop counts.
+/// What every ID command begins with.
+const ID_START: &[u8] = b"I ID (";
+
+/// ID (RFC 2971 section 3.1): who the client is, for a backend that trusts this proxy. The hop counts. Forward
+/// fields that no IMAP string can carry are left out.
 pub(super) fn id(client: &ClientIdentity, forward: &[ForwardField]) -> Vec<u8> {
-    let mut line = b"I ID (".to_vec();
-    if !client.retained_id.is_empty() {
-        line.extend_from_slice(client.retained_id.as_bytes());
-        line.push(b' ');
-    }
     let facts = [
         ("x-session-id", client.session.to_string()),
         ("x-originating-ip", client.remote.ip().to_string()),
@@ -22,27 +26,40 @@ pub(super) fn id(client: &ClientIdentity, forward: &[ForwardField]) -> Vec<u8> {
         ("x-connected-port", client.local.port().to_string()),
         ("x-proxy-ttl", client.ttl.saturating_sub(1).to_string()),
     ];
-    let facts: Vec<_> = facts.iter().map(|(key, value)| format!("\"{key}\" \"{value}\"")).collect();
-    line.extend_from_slice(facts.join(" ").as_bytes());
-    for field in forward.iter().filter(|field| is_text(field)) {
-        line.push(b' ');
-        push_string(&mut line, &[b"x-forward-", &field.key[..]].concat());
-        line.push(b' ');
-        match &field.value {
-            Some(value) => push_string(&mut line, value),
-            None => line.extend_from_slice(b"NIL"),
+    let facts = facts.into_iter().map(|(key, value)| (key.as_bytes().to_vec(), Some(value.into_bytes())));
+    let forward = forward.iter().map(|f| ([b"x-forward-", &f.key[..]].concat(), f.value.clone()));
+    let pairs = facts.chain(forward).filter_map(|(key, value)| pair(key, value)).collect();
+    let command = Command { tag: Tag::unvalidated("I"), body: CommandBody::Id { parameters: Some(pairs) } };
+    let line = CommandCodec::default().encode(&command).dump();
+    match line.strip_prefix(ID_START) {
+        // What the client itself has sent comes first; it is kept as it stands in the command.
+        Some(rest) if !client.retained_id.is_empty() => {
+            [ID_START, client.retained_id.as_bytes(), b" ", rest].concat()
         }
+        _ => line,
     }
-    line.extend_from_slice(b")\r\n");
-    line
 }
 
-/// No IMAP string may have a NUL (RFC 3501 section 9, `CHAR8`).
-fn is_text(field: &ForwardField) -> bool {
-    !field.key.contains(&0) && !field.value.as_deref().unwrap_or_default().contains(&0)
+fn pair(key: Vec<u8>, value: Option<Vec<u8>>) -> Option<(IString<'static>, NString<'static>)> {
+    let value = match value {
+        Some(value) => Some(string(value)?),
+        None => None,
+    };
+    Some((string(key)?, NString(value)))
 }
 
-/// LOGIN (RFC 3501 section 6.2.3). Neither `user` nor `password` has a NUL.
+/// A quoted string or a literal, as [`needs_literal`] says. `None`: no IMAP string may have a NUL (RFC 3501
+/// section 9, `CHAR8`).
+fn string(text: Vec<u8>) -> Option<IString<'static>> {
+    if needs_literal(&text) {
+        Literal::try_from(text).ok().map(IString::from)
+    } else {
+        Quoted::try_from(text).ok().map(IString::from)
+    }
+}
+
+/// LOGIN (RFC 3501 section 6.2.3). Neither `user` nor `password` has a NUL. Written here, since the buffers of a
+/// general encoder are not wiped.
 pub(super) fn login(user: &[u8], password: &Secret) -> Secret {
     let password = password.expose();
     // Large enough, so that no copy of the password is left behind by growing.
@@ -112,8 +129,7 @@ fn is_special(byte: u8) -> bool {
 mod tests {
     use homing_login::Service;
     use homing_wire::SessionId;
-    use imap_codec::{CommandCodec, decode::Decoder};
-    use imap_types::command::CommandBody;
+    use imap_codec::decode::Decoder;
 
     use super::*;
 
@@ -174,6 +190,8 @@ mod tests {
             let mut out = Vec::new();
             push_string(&mut out, content);
             assert_eq!(text(&out), expected);
+            let in_id = id(&client(), &[field(b"x", Some(content))]);
+            assert!(text(&in_id).ends_with(&format!(" \"x-forward-x\" {expected})\r\n")), "{}", text(&in_id));
         }
     }
 
@@ -194,7 +212,10 @@ mod tests {
     fn any_forward_field_stays_inside_its_command() {
         bolero::check!().with_type::<Vec<(Vec<u8>, Option<Vec<u8>>)>>().for_each(|fields| {
             let forward: Vec<_> = fields.iter().map(|(k, v)| field(k, v.as_deref())).collect();
-            let sent = forward.iter().filter(|f| is_text(f)).count();
+            let sent = fields
+                .iter()
+                .filter(|(k, v)| !k.contains(&0) && !v.iter().flatten().any(|b| *b == 0))
+                .count();
             let line = id(&client(), &forward);
             let CommandBody::Id { parameters: Some(read) } = whole(&line) else { panic!("{}", text(&line)) };
             assert_eq!(read.len(), 6 + sent);

@@ -14,7 +14,7 @@ use homing_login::{
     BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess, FailureClass,
     UserName,
 };
-use homing_sasl::ClientMechanism;
+use homing_sasl::{ClientMechanism, SaslError};
 use homing_wire::{Secret, decode_base64, printable};
 
 use progress::{Command, Progress, Received};
@@ -245,12 +245,13 @@ impl ImapBackend {
             .strip_prefix(b" ")
             .and_then(|base64| decode_base64(base64.trim_ascii()))
             .ok_or_else(|| failure(FailureClass::Protocol, "Invalid base64 data in AUTHENTICATE response"))?;
-        let response = self.mechanism.as_mut().and_then(|m| m.respond(&challenge).ok()).ok_or_else(|| {
-            failure(
-                FailureClass::Protocol,
-                "Invalid authentication data: Server didn't finish authentication",
-            )
-        })?;
+        let response = self
+            .mechanism
+            .as_mut()
+            .map_or(Err(SaslError::UnexpectedChallenge), |m| m.respond(&challenge))
+            .map_err(|error| {
+                failure(FailureClass::Protocol, &format!("Invalid authentication data: {error}"))
+            })?;
         let line = command::response(&response);
         self.withheld.add(&command::base64_part(&line));
         self.send(Command::AuthContinue, line);

@@ -185,6 +185,13 @@ fn ib_10_ib_11_master_user() {
             ("+ \n", "<Protocol: Invalid authentication data: Server didn't finish authentication>"),
         ],
     );
+    // PLAIN speaks first: a server that asks something does not speak PLAIN.
+    let asked = "<Protocol: Invalid authentication data: Server sent non-empty initial response>";
+    for master in [login, with_mechanism("XOAUTH2")] {
+        let mechanism = master.mechanism.clone().unwrap_or("PLAIN".to_owned());
+        let sent = format!("L AUTHENTICATE {mechanism}/");
+        play(&master, &[(BARE, &sent), ("+ eA==\n", asked), ("+ \n", "")]);
+    }
 }
 
 #[test]

@@ -1,4 +1,14 @@
-//! What a backend's lines say (RFC 5804 sections 1.3, 1.7, 4).
+//! What a backend's lines say (RFC 5804 sections 1.3, 1.7, 4). Lines are complete and bounded when they come here.
+
+use nom::{
+    IResult, Parser,
+    branch::alt,
+    bytes::complete::{is_not, tag, take, take_till},
+    character::complete::{line_ending, one_of, usize},
+    combinator::{all_consuming, map, opt, recognize},
+    multi::{fold_many0, many0_count},
+    sequence::{delimited, preceded},
+};
 
 /// One line of a greeting.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,15 +36,8 @@ pub(super) fn greeting_line(line: &[u8]) -> Greeting {
         Some(Status::No | Status::Bye) => return Greeting::Refused,
         None => {}
     }
-    let Some((name, rest)) = string(line) else { return Greeting::Unreadable };
-    let value = match rest {
-        [] => None,
-        [b' ', rest @ ..] => match string(rest) {
-            Some((value, [])) => Some(value),
-            _ => return Greeting::Unreadable,
-        },
-        _ => return Greeting::Unreadable,
-    };
+    let capability = (string, opt(preceded(tag(" "), string)));
+    let Ok((_, (name, value))) = all_consuming(capability).parse(line) else { return Greeting::Unreadable };
     match (name.to_ascii_uppercase().as_slice(), value) {
         (b"SASL", Some(value)) => Greeting::Sasl(value.iter().any(|b| *b != b' ')),
         (b"SASL", None) => Greeting::Erroneous,
@@ -77,13 +80,10 @@ impl Response {
 
     /// Reads as much as there is; never fails.
     pub(super) fn parse(line: &[u8]) -> Self {
-        let rest = line.iter().position(|b| *b == b' ').and_then(|at| line.get(at + 1..));
-        let (code, text) = code(rest.unwrap_or_default());
-        let text = match string(text) {
-            Some((text, [])) => text,
-            _ => text.to_vec(),
-        };
-        Self { status: Self::status_of(line), code: code.to_vec(), text }
+        let mut head = (take_till(|b| b == b' '), opt(tag(" ")), opt(code));
+        let (text, code) = head.parse(line).map_or((line, None), |(text, (_, _, code))| (text, code));
+        let text = whole_string(text).unwrap_or_else(|| text.to_vec());
+        Self { status: Self::status_of(line), code: code.unwrap_or_default().to_vec(), text }
     }
 
     /// True for `(TRYLATER)`.
@@ -93,54 +93,36 @@ impl Response {
     }
 }
 
-/// Splits `(code) text`. Parentheses inside strings do not count.
-fn code(rest: &[u8]) -> (&[u8], &[u8]) {
-    let Some(inner) = rest.strip_prefix(b"(") else { return (b"", rest) };
-    let mut quoted = false;
-    let end = inner.iter().position(|b| {
-        quoted ^= *b == b'"';
-        *b == b')' && !quoted
+/// The string that a line is, if it is one and nothing else.
+pub(super) fn whole_string(line: &[u8]) -> Option<Vec<u8>> {
+    all_consuming(string).parse(line).ok().map(|(_, string)| string)
+}
+
+/// What stands in `(...)`, and the space behind it. Parentheses inside strings do not count.
+fn code(text: &[u8]) -> IResult<&[u8], &[u8]> {
+    let inside_string = delimited(tag("\""), take_till(|b| b == b'"'), tag("\""));
+    let inside = recognize(many0_count(alt((inside_string, is_not("\")")))));
+    delimited(tag("("), inside, (tag(")"), opt(tag(" ")))).parse(text)
+}
+
+/// A string, quoted or a literal, unescaped.
+fn string(text: &[u8]) -> IResult<&[u8], Vec<u8>> {
+    alt((quoted, literal)).parse(text)
+}
+
+fn quoted(text: &[u8]) -> IResult<&[u8], Vec<u8>> {
+    let escaped = preceded(tag("\\"), recognize(one_of("\"\\")));
+    let piece = alt((is_not("\"\\\r\n\0"), escaped));
+    let content = fold_many0(piece, Vec::new, |mut content, piece: &[u8]| {
+        content.extend_from_slice(piece);
+        content
     });
-    let Some((code, after)) = end.and_then(|at| inner.split_at_checked(at)) else { return (b"", rest) };
-    let after = after.get(1..).unwrap_or_default();
-    (code, after.strip_prefix(b" ").unwrap_or(after))
+    delimited(tag("\""), content, tag("\"")).parse(text)
 }
 
-/// The string at the start of `text`, quoted or a literal, unescaped, and what follows it.
-pub(super) fn string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    match text {
-        [b'"', rest @ ..] => quoted(rest),
-        [b'{', rest @ ..] => literal(rest),
-        _ => None,
-    }
-}
-
-fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let (mut out, mut rest) = (Vec::new(), text);
-    loop {
-        match rest {
-            [b'"', after @ ..] => return Some((out, after)),
-            [b'\\', byte @ (b'"' | b'\\'), after @ ..] => {
-                out.push(*byte);
-                rest = after;
-            }
-            [b'\\' | b'\r' | b'\n' | 0, ..] | [] => return None,
-            [byte, after @ ..] => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
-}
-
-fn literal(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let end = text.iter().position(|b| *b == b'\n')?;
-    let head = text.get(..end)?;
-    let head = head.strip_suffix(b"\r").unwrap_or(head).strip_suffix(b"}")?;
-    let digits = head.strip_suffix(b"+").unwrap_or(head);
-    let size: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let (data, after) = text.get(end + 1..)?.split_at_checked(size)?;
-    Some((data.to_vec(), after))
+fn literal(text: &[u8]) -> IResult<&[u8], Vec<u8>> {
+    let size = delimited(tag("{"), usize, (opt(tag("+")), tag("}"), line_ending));
+    map(size.flat_map(take), <[u8]>::to_vec).parse(text)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use homing_login::{
     BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess, FailureClass,
     UserName, xclient,
 };
-use homing_sasl::ClientMechanism;
+use homing_sasl::{ClientMechanism, SaslError};
 use homing_wire::{Secret, decode_base64, encode_base64, printable};
 
 use crate::text;
@@ -214,7 +214,7 @@ impl SieveBackend {
 
     /// Challenges are quoted strings only (spec/login-proxy.md 8.3.4).
     fn answer(&mut self, line: &[u8]) -> Step {
-        let Some((challenge, [])) = grammar::string(line) else {
+        let Some(challenge) = grammar::whole_string(line) else {
             let text = format!("Server sent invalid SASL challenge line: {}", printable(line));
             return Err(failure(FailureClass::Protocol, &text));
         };
@@ -222,9 +222,13 @@ impl SieveBackend {
             let text = "Server sent invalid base64 data in AUTHENTICATE response";
             return Err(failure(FailureClass::Protocol, text));
         };
-        let response = self.mechanism.as_mut().and_then(|m| m.respond(&challenge).ok()).ok_or_else(|| {
-            failure(FailureClass::Protocol, "Server sent invalid authentication data: unexpected challenge")
-        })?;
+        let response = self
+            .mechanism
+            .as_mut()
+            .map_or(Err(SaslError::UnexpectedChallenge), |m| m.respond(&challenge))
+            .map_err(|error| {
+                failure(FailureClass::Protocol, &format!("Server sent invalid authentication data: {error}"))
+            })?;
         self.send(base64_line(&response));
         Ok(())
     }

@@ -8,7 +8,7 @@ use homing_login::{
     BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess, FailureClass,
     UserName, limits::BACKEND_LINE_BYTES_MAX, xclient,
 };
-use homing_sasl::ClientMechanism;
+use homing_sasl::{ClientMechanism, SaslError};
 use homing_wire::{InputBuffer, Secret, decode_base64, encode_base64, printable};
 
 /// Logs one user in at one POP3 backend. The number of lines it reads is bounded by its steps.
@@ -212,9 +212,13 @@ impl Pop3Backend {
         let Some(challenge) = decode_base64(challenge) else {
             return Err(failure(FailureClass::Protocol, "Invalid base64 data in AUTH response"));
         };
-        let response = self.mechanism.as_mut().and_then(|m| m.respond(&challenge).ok()).ok_or_else(|| {
-            failure(FailureClass::Protocol, "Server sent invalid authentication data: unexpected challenge")
-        })?;
+        let response = self
+            .mechanism
+            .as_mut()
+            .map_or(Err(SaslError::UnexpectedChallenge), |m| m.respond(&challenge))
+            .map_err(|error| {
+                failure(FailureClass::Protocol, &format!("Server sent invalid authentication data: {error}"))
+            })?;
         self.send(command(&[], &base64(&response)));
         Ok(())
     }

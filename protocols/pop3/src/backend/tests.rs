@@ -107,7 +107,10 @@ fn p3_18_master_and_mechanisms() {
             (BARE, "AUTH LOGIN =/"),
             ("+ VXNlcg==\n", "YWxpY2U=/"),
             ("+ UGFzcw==\n", "YWxpY2Vwdw==/"),
-            ("+ \n", "<Protocol: Server sent invalid authentication data: unexpected challenge>"),
+            (
+                "+ \n",
+                "<Protocol: Server sent invalid authentication data: Server didn't finish authentication>",
+            ),
         ],
     );
     play(&with("EXTERNAL"), &[(BARE, "AUTH EXTERNAL YWxpY2U=/")]);
