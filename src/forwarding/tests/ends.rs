@@ -98,8 +98,8 @@ async fn a_client_that_never_reads_does_not_outlive_its_backend_for_ever() {
         assert!(blocked.is_err(), "nobody takes all of it");
         close(&mut running.backend).await;
         let end = running.end().await;
-        assert_eq!(end.by, EndedBy::Client);
-        assert!(end.client_blocked);
+        assert_eq!((end.by, end.client_blocked), (EndedBy::Client, true));
+        assert_eq!(end.error.unwrap().to_string(), "write failed: timed out");
     }
 }
 
@@ -186,19 +186,4 @@ async fn the_last_words_of_a_backend_that_stops_reading_arrive() {
     let end = running.end().await;
     assert_eq!(end.by, EndedBy::Server);
     assert!(end.error.is_some());
-}
-
-#[tokio::test]
-async fn a_client_that_never_reads_is_given_up() {
-    for client in [Wire::Plain, Wire::Tls] {
-        let mut running =
-            Rig { client, stuck_max: Duration::from_millis(50), ..Rig::default() }.start().await;
-        running.round_trip().await;
-        let block = vec![b'x'; 1 << 20];
-        within(async { while running.backend.write_all(&block).await.is_ok() {} }).await;
-        let end = running.end().await;
-        assert_eq!((end.by, end.client_blocked), (EndedBy::Client, true));
-        assert_eq!(end.error.unwrap().to_string(), "write failed: timed out");
-        assert!(end.client.is_some());
-    }
 }
