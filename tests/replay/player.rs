@@ -24,6 +24,11 @@ use super::{
 /// Longest pause that is kept. Shorter ones only separate segments.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2): record, handshake, version, random, no session, the suite
+/// TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, no compression, no extensions.
+const TLS_1_1_HELLO: &[u8] = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x02\
+    0123456789abcdef0123456789abcdef\x00\x00\x02\xc0\x13\x01\x00";
+
 /// Everybody around the proxy.
 pub struct Player {
     proxy: IpAddr,
@@ -93,7 +98,10 @@ impl Player {
             Step::FromAuth { line } => self.auth.say(line),
             Step::AuthOpens => self.auth.opened()?,
             Step::AuthCloses => self.auth.close(),
-            Step::ClientTls(_) | Step::ClientHalfCloses | Step::ClientReads { .. } => {
+            Step::ClientTls(_)
+            | Step::ClientOldTls
+            | Step::ClientHalfCloses
+            | Step::ClientReads { .. } => {
                 self.latest_client_step(step)?
             }
             Step::Pause => thread::sleep(PAUSE_MAX),
@@ -109,6 +117,10 @@ impl Player {
         let client = self.client(latest)?;
         match step {
             Step::ClientTls(tls) => client.client_tls(tls)?,
+            Step::ClientOldTls => {
+                client.send(TLS_1_1_HELLO).map_err(|e| e.to_string())?;
+                client.end()?;
+            }
             Step::ClientHalfCloses => client.half_close(),
             Step::ClientReads { bytes } => {
                 let count = client.count().map_err(|e| e.to_string())?;

@@ -1,6 +1,9 @@
 //! Reads a transcript into steps. The format is described in the transcripts' README: who sent a line, and
 //! remarks about connections.
 
+/// The beginning of a PROXY header version 2.
+const PROXY_HEADER_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 /// One step, in file order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -28,6 +31,8 @@ pub enum Step {
     ClientCloses { client: usize },
     /// `# client resets the connection`.
     ClientResets { client: usize },
+    /// `# client: TLS handshake failed` right after the connect: its version was too old.
+    ClientOldTls,
     /// `# client half-closes`.
     ClientHalfCloses,
     /// `# client then read 4000000 bytes until EOF`.
@@ -72,7 +77,7 @@ pub struct ClientTls {
 
 /// Parses a transcript. `network` replaces `127.0.77` so that transcripts can run side by side.
 pub fn parse(text: &str, network: &str) -> Vec<Step> {
-    let text = text.replace("127.0.77.", &format!("{network}."));
+    let text = with_director_inside(text).replace("127.0.77.", &format!("{network}."));
     let mut steps: Vec<Step> = Vec::new();
     for line in text.lines() {
         let step =
@@ -85,7 +90,8 @@ pub fn parse(text: &str, network: &str) -> Vec<Step> {
             }
             (Some(Step::Client { .. }), Some(Step::SendFailed)) => drop(steps.pop()),
             (_, Some(step @ Step::BackendTls { .. })) => insert_backend_tls(&mut steps, step),
-            (_, Some(Step::SendFailed) | None) => {}
+            (Some(Step::ClientConnects { .. } | Step::AuthOpens), Some(step)) => steps.push(step),
+            (_, Some(Step::SendFailed | Step::ClientOldTls) | None) => {}
             (_, Some(step)) => steps.push(step),
         }
     }
@@ -94,6 +100,21 @@ pub fn parse(text: &str, network: &str) -> Vec<Step> {
         insert_client(&mut in_time, step);
     }
     in_time
+}
+
+/// Where a director sat between the proxy and the auth service, only what it said to the latter is left: Homing has
+/// the director inside.
+fn with_director_inside(text: &str) -> String {
+    if !text.contains("\nD: ") {
+        return text.to_owned();
+    }
+    let line = |line: &str| match line.split_once(": ") {
+        Some(("D", said)) => Some(format!("L: {said}\n")),
+        Some(("U", said)) => Some(format!("A: {said}\n")),
+        Some((who, _)) if who.starts_with(['L', 'A']) => None,
+        _ => Some(format!("{line}\n")),
+    };
+    text.lines().filter_map(line).collect()
 }
 
 /// The recorder saw the end of a handshake later than what followed from it at the other side of the proxy.
@@ -105,7 +126,17 @@ fn insert_backend_tls(steps: &mut Vec<Step>, step: Step) {
 
 /// What a client said is in some recordings behind the end of its connection. It was sent at the beginning.
 fn insert_client(steps: &mut Vec<Step>, step: Step) {
-    let Step::Client { client: speaker, .. } = &step else { return steps.push(step) };
+    let Step::Client { client: speaker, bytes } = &step else { return steps.push(step) };
+    let said = steps.iter_mut().rev().find_map(|s| match s {
+        Step::Client { client, bytes } if client == speaker => Some(bytes),
+        _ => None,
+    });
+    // The rest of the line that a PROXY header begins was recorded as another one.
+    if let Some(said) = said
+        && said.ends_with(PROXY_HEADER_2)
+    {
+        return said.extend_from_slice(bytes);
+    }
     let connects = |s: &Step| matches!(s, Step::ClientConnects { client, .. } if client == speaker);
     let ended = |s: &Step| matches!(s, Step::ProxyClosesClient { client } if client == speaker);
     let (start, end) = (steps.iter().rposition(connects), steps.iter().rposition(ended));
@@ -166,6 +197,9 @@ fn client_remark(remark: &str, numbers: &[u64]) -> Option<Step> {
             certificate: after("client cert ").map(str::to_owned),
             version: after("done (")?.to_owned(),
         }));
+    }
+    if has("TLS handshake failed") {
+        return Some(Step::ClientOldTls);
     }
     if has("read error") {
         let client = remark.split(':').next()?.trim_start_matches("client").trim().parse().unwrap_or(1);
