@@ -173,6 +173,20 @@ impl LoginLog {
         self.context.passdb = fields.iter().filter(|f| f.key != b"pass").cloned().collect();
     }
 
+    /// Fields of the auth service's reply that are ignored.
+    pub(super) fn reply_invalid(&self, problems: &[String]) {
+        for problem in problems {
+            self.words.reply_invalid(&self.context, problem);
+        }
+    }
+
+    /// The greeting has to wait for the auth service.
+    pub(super) fn greeting_waits(&self) {
+        if self.phase == Phase::NotGreeted {
+            self.words.greeting_delayed(&self.context);
+        }
+    }
+
     /// The login is refused here, before a backend is contacted.
     pub(super) fn login_refused(&mut self, client: &ClientIdentity, refused: &Refused) {
         self.learn(client);

@@ -27,6 +27,7 @@ use crate::{
     auth::Exchange,
     backend::{BackendStream, LoginOutcome},
     director::Placement,
+    observe::ProxyDestination,
     transport::Transport,
 };
 
@@ -217,7 +218,10 @@ impl Dialogue {
             }
             Event::Placed(placed) => self.placed(now, placed),
             Event::BackendDone(outcome) => self.backend_done(now, *outcome),
-            Event::Tick => self.frontend.handle(now, Input::Tick),
+            Event::Tick => {
+                self.log.greeting_waits();
+                self.frontend.handle(now, Input::Tick);
+            }
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Kicked => return Some(End::Kicked),
@@ -332,7 +336,10 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         self.log.authenticated(&reply.fields);
         match login::decide(self.frontend.client(), &self.mechanism, reply) {
-            Ok(login) => self.begin_login(now, login),
+            Ok(login) => {
+                self.log.reply_invalid(&login.target().warnings);
+                self.begin_login(now, login);
+            }
             Err(refused) => {
                 self.log.login_refused(self.frontend.client(), &refused);
                 self.frontend.handle(now, Input::Refused(refused.refusal));
@@ -400,8 +407,8 @@ impl Dialogue {
         let Some(login) = &mut self.login else { return };
         match outcome.result {
             Ok(stream) => {
-                let BackendStream { transport, success, sent } = stream;
-                let to = login.destination();
+                let BackendStream { transport, success, sent, source } = stream;
+                let to = ProxyDestination { source, ..login.destination() };
                 self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
                 login.logged_in(transport, success.unread.clone(), sent);
                 self.frontend.handle(now, Input::LoggedIn(success));

@@ -89,6 +89,11 @@ impl LoginLog {
         self.write(Level::WARN, context, text);
     }
 
+    /// A field of the auth service's reply cannot be used; the login goes on with the default.
+    pub fn reply_invalid(&self, context: &LoginContext, problem: &str) {
+        self.write(Level::ERROR, context, &printable(problem.as_bytes()));
+    }
+
     /// A precondition of 7.1 does not hold; no backend was contacted.
     pub fn proxy_impossible(&self, context: &LoginContext, user: &UserName, problem: &str) {
         let text = format!("proxy({user}): {}", printable(problem.as_bytes()));

@@ -177,6 +177,17 @@ fn notes_appear_with_auth_verbose() {
 }
 
 #[test]
+fn ignored_fields_of_auth_replies_are_errors() {
+    let problem = "Auth service returned invalid port number: 99999\n";
+    let line = one(|log| log.reply_invalid(&context("alice", "PLAIN"), problem));
+    assert!(
+        line.starts_with("imap-login: Error: Auth service returned invalid port number: 99999"),
+        "{line}"
+    );
+    assert!(line.ends_with(ALICE), "{line}");
+}
+
+#[test]
 fn own_templates_are_obeyed() {
     let own = "user=<%u> m=%m r=%r l=%l s=%s port=%b listener=%{listener} sess=%{session} orig=%{orig_user} \
                auth=%{auth_user} pdb=%{passdb:foo} secret=%{passdb:pass} %Un %Ld@ literal";
