@@ -35,6 +35,8 @@ struct Planned {
     action: String,
     /// Settings, one per `;`.
     settings: String,
+    /// What the log must say, if it matters.
+    log: String,
 }
 
 /// One line of the list of differences.
@@ -56,7 +58,7 @@ fn plan() -> Vec<Planned> {
     let row = |line: &str| {
         let mut cells = line.split('\t').map(str::to_owned);
         let mut next = || cells.next().unwrap_or_default();
-        Planned { name: next(), action: next(), settings: next() }
+        Planned { name: next(), action: next(), settings: next(), log: next() }
     };
     text.lines().skip(1).map(row).collect()
 }
@@ -160,7 +162,13 @@ fn replay(number: usize, planned: &Planned) -> Result<(), String> {
         let mut player = player::Player::new(&network, auth, &steps);
         let ready = format!("{network}.1:4190").parse().unwrap();
         let homing = Homing::start_in(folder, |path| configuration(path, &network, &text, planned), ready);
-        player.play(&steps).map_err(|error| format!("{error}\n--- log\n{}", homing.log()))
+        player.play(&steps).map_err(|error| format!("{error}\n--- log\n{}", homing.log()))?;
+        // Clients that are still there leave.
+        drop(player);
+        if !planned.log.is_empty() {
+            homing.wait_for_log(&planned.log);
+        }
+        Ok(())
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

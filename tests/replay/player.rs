@@ -41,6 +41,8 @@ pub struct Player {
     latest_backend: usize,
     arrivals: HashMap<u16, mpsc::Receiver<TcpStream>>,
     backend_tls: Arc<ServerConfig>,
+    /// Keeps the host that answers no handshake.
+    _unresponsive: Unresponsive,
     /// Recorded and actual address that the proxy came from. With several it may start with any.
     sources: HashMap<String, IpAddr>,
 }
@@ -60,6 +62,7 @@ impl Player {
             latest_backend: 1,
             arrivals: backend_listeners(&backends, steps),
             backend_tls: certificates().server_config(&backends.map(|a| a.to_string())),
+            _unresponsive: Unresponsive::at(SocketAddr::new(address(6), 143)),
             sources: HashMap::new(),
         }
     }
@@ -69,10 +72,10 @@ impl Player {
         for (number, step) in steps.iter().enumerate() {
             self.step(step).map_err(|error| format!("step {} {}: {error}", number + 1, shown(step)))?;
         }
-        match self.auth.surplus() {
-            Some(line) => Err(format!("unexpected auth request {line:?}")),
-            None => Ok(()),
+        if let Some(line) = self.auth.surplus() {
+            return Err(format!("unexpected auth request {line:?}"));
         }
+        self.clients.values_mut().chain(self.backends.values_mut()).try_for_each(Wire::surplus)
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -85,7 +88,11 @@ impl Player {
                 let _ = self.client(*client)?.send(bytes);
             }
             Step::Proxy { client, line } => compare(line, &self.client(*client)?.line()?)?,
-            Step::ClientCloses { client } => drop(self.clients.remove(client)),
+            Step::ClientCloses { client } => {
+                if let Some(mut wire) = self.clients.remove(client) {
+                    wire.surplus()?;
+                }
+            }
             Step::ProxyClosesClient { client } => self.client(*client)?.end()?,
             Step::ClientResets { client } => {
                 self.clients.remove(client).into_iter().for_each(Wire::reset);
@@ -98,10 +105,7 @@ impl Player {
             Step::FromAuth { line } => self.auth.say(line),
             Step::AuthOpens => self.auth.opened()?,
             Step::AuthCloses => self.auth.close(),
-            Step::ClientTls(_)
-            | Step::ClientOldTls
-            | Step::ClientHalfCloses
-            | Step::ClientReads { .. } => {
+            Step::ClientTls(_) | Step::ClientOldTls | Step::ClientHalfCloses | Step::ClientReads { .. } => {
                 self.latest_client_step(step)?
             }
             Step::Pause => thread::sleep(PAUSE_MAX),
@@ -142,7 +146,11 @@ impl Player {
             Step::Backend { backend, bytes } => {
                 let _ = self.backend(*backend)?.send(bytes);
             }
-            Step::BackendCloses { backend } => drop(self.backends.remove(backend)),
+            Step::BackendCloses { backend } => {
+                if let Some(mut wire) = self.backends.remove(backend) {
+                    wire.surplus()?;
+                }
+            }
             Step::BackendHalfCloses { backend } => {
                 if let Some(wire) = self.backends.get(backend) {
                     wire.half_close();
@@ -248,6 +256,27 @@ fn address_in(network: &str, line: &[u8], keys: [&str; 2]) -> Option<IpAddr> {
     let rest = keys.iter().find_map(|key| line.split_once(key).map(|(_, rest)| rest))?;
     let address = rest.split(['\t', ',', ')']).next()?;
     address.starts_with(network).then(|| address.parse().ok())?
+}
+
+/// A host that does not complete TCP handshakes: its queue for one connection is full, and nobody accepts.
+struct Unresponsive {
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl Unresponsive {
+    fn at(address: SocketAddr) -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&address.into()).unwrap();
+        listener.listen(0).unwrap();
+        let queued = (0..4).map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address.into());
+            socket
+        });
+        Self { _queued: queued.collect(), _listener: listener }
+    }
 }
 
 fn compare(recorded: &[u8], got: &[u8]) -> Result<(), String> {

@@ -135,6 +135,17 @@ impl Wire {
         }
     }
 
+    /// What has arrived and was not expected, without waiting.
+    pub fn surplus(&mut self) -> Result<(), String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let _ = self.fill();
+        self.socket.set_nonblocking(false).unwrap();
+        match &self.unread[..] {
+            [] | [TLS_ALERT, ..] => Ok(()),
+            unread => Err(format!("not recorded: {:?}", String::from_utf8_lossy(unread))),
+        }
+    }
+
     /// Counts bytes up to the end.
     pub fn count(&mut self) -> io::Result<usize> {
         let mut total = self.unread.len();
