@@ -323,6 +323,10 @@ impl LoginLog {
     fn extra(&self) -> Extra {
         let waited = self.attempt_started.elapsed().as_secs();
         match (self.phase, self.last) {
+            // It was the client's turn, or it had nothing to wait for yet.
+            (Phase::NotGreeted, _) if matches!(self.context.tls, TlsState::Handshaking(_)) => {
+                Extra::NoAttempts { secs: self.secs() }
+            }
             (Phase::NotGreeted, _) => Extra::AuthNotReady { secs: self.secs() },
             (Phase::Challenged, _) => Extra::SaslUnfinished { secs: waited },
             (Phase::Authenticating, _) => Extra::Authenticating { secs: waited },

@@ -46,7 +46,7 @@ impl LoginLog {
         extra: Extra,
     ) {
         let mut reason = reason_words(reason).to_owned();
-        if let Some(error) = error {
+        if let Some(error) = error.filter(|error| *error != reason) {
             // Filters look for EXTRA behind the first " (", so that there is only one.
             let error = printable(error.as_bytes()).replace(" (", " [");
             reason = format!("{reason}: {error}");

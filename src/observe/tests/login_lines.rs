@@ -73,6 +73,17 @@ fn an_error_text_cannot_pose_as_extra() {
 }
 
 #[test]
+fn a_cause_that_says_no_more_is_left_out() {
+    let extra = Extra::NoAttempts { secs: 0 };
+    let error = Some("Connection closed");
+    let line = one(|log| log.disconnected(&context("", ""), CloseReason::ConnectionClosed, error, extra));
+    assert_eq!(
+        line,
+        format!("imap-login: Info: Disconnected: Connection closed (no auth attempts in 0 secs): {NOBODY}")
+    );
+}
+
+#[test]
 fn extras_are_the_words_of_the_reference() {
     for (extra, words) in [
         (Extra::InvalidCertificate, "client sent an invalid cert"),
