@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -85,7 +85,8 @@ pub(super) async fn attempt(
     let begun = Instant::now();
     let limit = limit_of(backends, request);
     let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
-    let stream = tcp(backends, request, started, deadline).await?;
+    let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
+    let stream = tcp(backends, request, source, started, deadline).await?;
     let local = stream.local_addr().ok();
     let mut dialogue = dialogue_for(request, traces.capabilities.clone());
     traces.sent = 0;
@@ -95,7 +96,7 @@ pub(super) async fn attempt(
         traces.capabilities = Some(capabilities.to_owned());
     }
     match result {
-        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent }),
+        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent, source }),
         Err(broken) => Err(broken.into_failure(dialogue.state(), begun.elapsed(), local)),
     }
 }
@@ -138,6 +139,7 @@ pub(super) fn limit_of(backends: &Backends, request: &LoginRequest<'_>) -> Optio
 async fn tcp(
     backends: &Backends,
     request: &LoginRequest<'_>,
+    source: Option<IpAddr>,
     started: Instant,
     deadline: tokio::time::Instant,
 ) -> Result<TcpStream, LoginFailure> {
@@ -147,7 +149,6 @@ async fn tcp(
         let failure = connect_failure("Host is down".to_owned());
         return Err(LoginFailure { failure, cause: Cause::HostDown, local: None });
     };
-    let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
     let connected = match tokio::time::timeout_at(deadline, connect::connect(destination, source)).await {
         Ok(result) => result,
         Err(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error())),

@@ -64,6 +64,8 @@ pub struct BackendStream {
     pub success: BackendSuccess,
     /// Bytes written to the backend so far.
     pub sent: u64,
+    /// The address it was asked to come from, by the auth reply or `login_source_ips`.
+    pub source: Option<IpAddr>,
 }
 
 impl Backends {

@@ -180,12 +180,10 @@ impl LoginLog {
         self.context.passdb = fields.iter().filter(|f| f.key != b"pass").cloned().collect();
     }
 
-    /// Fields of the reply that cannot be used and so have no effect.
-    pub(super) fn odd_fields(&mut self, client: &ClientIdentity, login: &Login) {
-        self.learn(client);
-        let target = login.target();
-        for problem in &target.warnings {
-            self.words.proxy_odd(&self.context, &target.user, problem);
+    /// Fields of the auth service's reply that are ignored.
+    pub(super) fn reply_invalid(&self, problems: &[String]) {
+        for problem in problems {
+            self.words.reply_invalid(&self.context, problem);
         }
     }
 
@@ -336,6 +334,10 @@ impl LoginLog {
     fn extra(&self) -> Extra {
         let waited = self.attempt_started.elapsed().as_secs();
         match (self.phase, self.last) {
+            // It was the client's turn, or it had nothing to wait for yet.
+            (Phase::NotGreeted, _) if matches!(self.context.tls, TlsState::Handshaking(_)) => {
+                Extra::NoAttempts { secs: self.secs() }
+            }
             (Phase::NotGreeted, _) => Extra::AuthNotReady { secs: self.secs() },
             (Phase::Challenged, _) => Extra::SaslUnfinished { secs: waited },
             (Phase::Authenticating, _) => Extra::Authenticating { secs: waited },

@@ -22,6 +22,7 @@ use crate::{
     auth::Exchange,
     backend::{BackendStream, LoginOutcome},
     director::Placement,
+    observe::ProxyDestination,
     transport::Transport,
 };
 
@@ -284,7 +285,7 @@ impl Dialogue {
         self.log.authenticated(&reply.fields);
         match login::decide(self.frontend.client(), &self.mechanism, reply) {
             Ok(login) => {
-                self.log.odd_fields(self.frontend.client(), &login);
+                self.log.reply_invalid(&login.target().warnings);
                 self.begin_login(now, login);
             }
             Err(refused) => {
@@ -355,8 +356,8 @@ impl Dialogue {
         self.log.backend_warned(self.frontend.client(), &login.destination(), &outcome.warnings);
         match outcome.result {
             Ok(stream) => {
-                let BackendStream { transport, success, sent } = stream;
-                let to = login.destination();
+                let BackendStream { transport, success, sent, source } = stream;
+                let to = ProxyDestination { source, ..login.destination() };
                 self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
                 login.logged_in(transport, success.unread.clone(), sent);
                 self.frontend.handle(now, Input::LoggedIn(success));
