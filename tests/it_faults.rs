@@ -141,7 +141,8 @@ fn a_refused_connection_is_retried_and_then_a_temporary_failure() {
         still_usable(&mut client, service);
     }
     site.homing.wait_for_log("connect(127.20.4.9, 9) failed: Connection refused (after 3 secs, 3 reconnects");
-    site.homing.wait_for_log("Warning: proxy(alice): Auth PASS reply returned invalid proxy_refresh often");
+    site.homing
+        .wait_for_log("Error: Auth service returned invalid proxy_refresh value 'often': user=<alice>");
 }
 
 #[test]
