@@ -141,22 +141,26 @@ fn connections_that_wait_for_a_place_are_few() {
         assert!(client.ask("a LOGIN alice pw").starts_with("a OK"));
     }
     let waiting: Vec<_> = (0..600).map(|_| TcpStream::connect(address(ip, 1143)).unwrap()).collect();
-    // Those beyond the limit are dropped at once, long before those that wait.
-    let mut last = waiting.last().unwrap();
-    last.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(last.read(&mut [0; 10]).unwrap(), 0);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", site.homing.pid())).unwrap().count();
-    assert!(descriptors() < 350, "{} descriptors", descriptors());
+    wait_until(|| site.homing.log().contains("connections are being dropped") && descriptors() < 350);
+    // Those beyond the limit are dropped at once, while the first ones still wait.
+    waiting[0].set_nonblocking(true).unwrap();
+    let first = (&waiting[0]).read(&mut [0; 10]);
+    assert!(first.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
     drop(waiting);
     assert_eq!(logged_in[0].ask("still"), "echo still");
     drop(logged_in);
     // Those that waited have their turn first, and are found to be gone.
+    wait_until(|| descriptors() < 30);
+    site.assert_served();
+}
+
+fn wait_until(done: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while descriptors() > 30 {
-        assert!(Instant::now() < deadline, "{} descriptors are left", descriptors());
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time");
         thread::sleep(Duration::from_millis(20));
     }
-    site.assert_served();
 }
 
 /// Bytes that wait in the kernel: for the client, and for the program.
