@@ -39,14 +39,19 @@ impl Site {
     /// With an auth service that adds `fields` to its answers, and backends at ports 1000 higher, which the test
     /// starts.
     fn start(ip: &'static str, fields: &'static str) -> Self {
+        Self::start_with(ip, fields, "")
+    }
+
+    fn start_with(ip: &'static str, fields: &'static str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         certificate::write(folder.path(), &["a.example"]);
         let auth = FakeAuth::start(&folder.path().join("auth"), move |service| {
             let port = SERVICES.iter().find(|(_, name, _)| *name == service).unwrap().2;
             format!("proxy\tport={}\t{fields}", port + 1000)
         });
-        let configure =
-            |f: &Path| configuration(f, ip, &format!("login_auth_socket_path = {}/auth\n", f.display()));
+        let configure = |f: &Path| {
+            configuration(f, ip, &format!("login_auth_socket_path = {}/auth\n{more}", f.display()))
+        };
         let homing = Homing::start_in(folder, configure, address(ip, 1190));
         Self { homing, ip, _auth: auth }
     }
@@ -119,6 +124,43 @@ fn a_stop_is_heeded_while_a_reload_waits_for_a_file() {
     site.assert_served();
     site.homing.signal("TERM");
     assert!(site.homing.wait());
+}
+
+#[test]
+fn connections_that_wait_for_a_place_are_few() {
+    const LIMIT: usize = 2;
+    let ip = "127.41.17.1";
+    let _backend = FakeBackend::start(address(ip, 2143), Service::Imap, Behaviour::Good);
+    let site = Site::start_with(
+        ip,
+        "",
+        "service imap-login {\n client_limit = 2\n service_count = 0\n process_limit = 1\n}\n",
+    );
+    let mut logged_in: Vec<_> = (0..LIMIT).map(|_| site.client(1143)).collect();
+    for client in &mut logged_in {
+        assert!(client.ask("a LOGIN alice pw").starts_with("a OK"));
+    }
+    let waiting: Vec<_> = (0..600).map(|_| TcpStream::connect(address(ip, 1143)).unwrap()).collect();
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", site.homing.pid())).unwrap().count();
+    wait_until(|| site.homing.log().contains("connections are being dropped") && descriptors() < 350);
+    // Those beyond the limit are dropped at once, while the first ones still wait.
+    waiting[0].set_nonblocking(true).unwrap();
+    let first = (&waiting[0]).read(&mut [0; 10]);
+    assert!(first.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
+    drop(waiting);
+    assert_eq!(logged_in[0].ask("still"), "echo still");
+    drop(logged_in);
+    // Those that waited have their turn first, and are found to be gone.
+    wait_until(|| descriptors() < 30);
+    site.assert_served();
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Bytes that wait in the kernel: for the client, and for the program.

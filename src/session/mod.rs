@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use homing_login::{ClientIdentity, Secured};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Semaphore};
 
 use crate::{
     auth::Auth,
@@ -32,6 +32,9 @@ pub use registry::{Listed, Registry, Stage, Stop};
 /// How long a connection waits for a place when all places are taken by forwarding sessions
 /// (spec/login-proxy.md 12.1).
 const SEAT_WAIT: Duration = Duration::from_secs(10);
+
+/// Connections that wait for a place. Each has a descriptor outside of the limit, so further ones are dropped at once.
+const SEATS_AWAITED_MAX: usize = 256;
 
 /// What sessions share under one configuration. A reload makes a new one for new connections.
 pub struct Generation {
@@ -78,6 +81,7 @@ struct Shared {
     registry: Arc<Registry>,
     pacing: Arc<Pacing>,
     ids: ids::SessionIds,
+    waiting: Semaphore,
 }
 
 impl Sessions {
@@ -89,6 +93,7 @@ impl Sessions {
             registry: Arc::default(),
             pacing: Arc::default(),
             ids: ids::SessionIds::default(),
+            waiting: Semaphore::new(SEATS_AWAITED_MAX),
         }))
     }
 
@@ -137,6 +142,10 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted) {
 async fn seat_for(shared: &Shared, generation: &Generation, accepted: &Accepted) -> Option<registry::Seat> {
     let limit = generation.settings.login.of(accepted.service).connections_max;
     let enter = || shared.registry.enter(accepted.service, accepted.remote, limit);
+    if let Some(seat) = enter() {
+        return Some(seat);
+    }
+    let _waiting = shared.waiting.try_acquire().ok()?;
     let deadline = tokio::time::Instant::now() + SEAT_WAIT;
     loop {
         let left = shared.registry.seat_left();
