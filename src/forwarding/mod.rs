@@ -92,7 +92,7 @@ pub struct End {
     pub server_blocked: bool,
     /// Why the side that ended did so, unless it closed in order. The text names the operation.
     pub error: Option<io::Error>,
-    /// The client's connection, not closed yet: the caller decides when ([`Transport::close`]). `None` if it broke.
+    /// The client's connection, not closed yet: the caller decides when ([`Transport::close_within`]). `None` if it broke.
     pub client: Option<Transport>,
     /// The backend's connection: the backend has been told that no more comes, but may not have closed yet. `None` if
     /// it has ended.

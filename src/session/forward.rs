@@ -15,7 +15,7 @@ use crate::{
     director::Placement,
     forwarding::{self, EndedBy, Ends},
     observe::ProxyReason,
-    transport::Transport,
+    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
 };
 
 /// Forwards until the session is over.
@@ -63,7 +63,8 @@ pub(super) async fn run(handover: Handover) {
                 _ = seat.stopped() => {}
             }
         }
-        client.close().await;
+        let hurried = stopped == Some(ProxyReason::ShuttingDown);
+        client.close_within(if hurried { CLOSING_TIME_HURRIED } else { CLOSING_TIME_MAX }).await;
     })
     .await;
 }

@@ -5,7 +5,8 @@ use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use homing_login::{
-    AuthReply, AuthRequest, ClientIdentity, Frontend, Goodbye, Input, Note, Output, TlsFacts, limits,
+    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Note, Output, TlsFacts,
+    limits,
 };
 use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant as Deadline};
 use zeroize::Zeroizing;
@@ -23,7 +24,7 @@ use crate::{
     backend::{BackendStream, LoginOutcome},
     director::Placement,
     observe::ProxyDestination,
-    transport::Transport,
+    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
 };
 
 /// What a connection starts with.
@@ -402,9 +403,13 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         // The user is not at the backend any more; closing takes a moment.
         self.login = None;
+        let time = match &end {
+            End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
+            _ => CLOSING_TIME_MAX,
+        };
         self.log.ended(self.frontend.client(), end);
         if let Some(transport) = self.transport.take() {
-            transport.close().await;
+            transport.close_within(time).await;
         }
         None
     }

@@ -27,18 +27,18 @@ async fn the_last_words_survive_input_that_nobody_reads() {
     let (mut near, mut far) = pair().await;
     far.write_all(&[b'x'; 100_000]).await.unwrap();
     near.write_all(b"bye\r\n").await.unwrap();
-    let closing = tokio::spawn(near.close());
+    let closing = tokio::spawn(near.close_within(CLOSING_TIME_MAX));
     let mut heard = String::new();
     far.read_to_string(&mut heard).await.expect("no reset");
     assert_eq!(heard, "bye\r\n");
-    far.close().await;
+    far.close_within(CLOSING_TIME_MAX).await;
     closing.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_peer_that_never_closes_is_left_alone() {
     let (near, _far) = pair().await;
-    tokio::time::timeout(20 * CLOSING_TIME_MAX, near.close()).await.expect("bounded");
+    tokio::time::timeout(20 * CLOSING_TIME_MAX, near.close_within(CLOSING_TIME_MAX)).await.expect("bounded");
 }
 
 #[tokio::test]

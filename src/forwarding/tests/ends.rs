@@ -8,7 +8,7 @@ use super::{
     super::EndedBy,
     rig::{Rig, Wire, hear, reset_on_drop, rest, say, within},
 };
-use crate::transport::Transport;
+use crate::transport::{CLOSING_TIME_MAX, Transport};
 
 const WIRES: [(Wire, Wire); 4] =
     [(Wire::Plain, Wire::Plain), (Wire::Tls, Wire::Plain), (Wire::Plain, Wire::Tls), (Wire::Tls, Wire::Tls)];
@@ -48,7 +48,7 @@ async fn sp_02_sp_04_the_backend_closes() {
         assert_eq!((end.by, end.bytes_in, end.bytes_out), (EndedBy::Server, 9, 14));
         assert!(end.error.is_none(), "{:?}", end.error);
         // The client is still there until the caller closes.
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, b"");
         running.client.shutdown().await.unwrap();
         within(closing).await.unwrap();
@@ -70,7 +70,7 @@ async fn sp_03_after_a_half_close_by_the_client_replies_arrive() {
         hear(&mut running.client, b"second\r\n").await;
         let end = running.end().await;
         assert_eq!((end.by, end.bytes_in, end.bytes_out), (EndedBy::Client, 7, 15));
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, b"");
         within(closing).await.unwrap();
     }
