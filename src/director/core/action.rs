@@ -1,6 +1,6 @@
 //! What the world around has to do after a change, and what it may tell people.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{FlushId, Host, Moment, Origin, SessionKey, UserHash, UserKey};
 
@@ -167,4 +167,29 @@ pub enum Wait {
         /// Until when.
         until: Moment,
     },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hashed => f.write_str("by hash"),
+            Self::Moved(origin) => write!(f, "moved by {origin}"),
+            Self::Flushed(origin) => write!(f, "flushed by {origin}"),
+            Self::Mapped(origin) => write!(f, "mapped by {origin}"),
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHost => f.write_str("no hosts"),
+            Self::Moving { from, sessions, stuck } => {
+                let overdue = if *stuck { ", overdue" } else { "" };
+                write!(f, "kill waiting: sessions on {from} to end: {sessions}{overdue}")
+            }
+            Self::Flushing => f.write_str("kill waiting: flush program runs"),
+            Self::KickDelay { .. } => f.write_str("kill waiting: kick delay"),
+        }
+    }
 }

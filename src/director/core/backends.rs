@@ -36,6 +36,7 @@ pub(super) struct Backends {
     ring_is_old: bool,
     /// Every tag ever used by a backend; a login cannot add one.
     tags: BTreeMap<Vec<u8>, TagNumber>,
+    tag_names: Vec<Vec<u8>>,
 }
 
 impl Backends {
@@ -50,6 +51,19 @@ impl Backends {
 
     pub(super) fn tag(&self, tag: &[u8]) -> Option<TagNumber> {
         self.tags.get(tag).copied()
+    }
+
+    pub(super) fn tag_name(&self, tag: TagNumber) -> &[u8] {
+        self.tag_names.get(tag.0 as usize).map_or(b"", Vec::as_slice)
+    }
+
+    fn tag_number(&mut self, tag: &[u8]) -> TagNumber {
+        let new = TagNumber(u32::try_from(self.tag_names.len()).unwrap_or(u32::MAX));
+        let number = *self.tags.entry(tag.to_vec()).or_insert(new);
+        if number == new {
+            self.tag_names.push(tag.to_vec());
+        }
+        number
     }
 
     pub(super) fn tags(&self) -> impl Iterator<Item = (&Vec<u8>, TagNumber)> {
@@ -101,8 +115,7 @@ impl Backends {
 
     /// Adds a backend whose address is not in the table.
     pub(super) fn add(&mut self, host: Host, changed: Option<(Moment, Origin)>) -> Arc<Host> {
-        let new_tag = TagNumber(u32::try_from(self.tags.len()).unwrap_or(u32::MAX));
-        let tag = *self.tags.entry(host.tag.clone()).or_insert(new_tag);
+        let tag = self.tag_number(&host.tag);
         let host = Arc::new(host);
         let number = HostNumber(self.next);
         self.next += 1;

@@ -194,10 +194,12 @@ impl Core {
         if user.moving || (round == Round::Idle && user.is_held()) || self.is_forgotten(user) {
             return;
         }
-        let (key, host) = (user.key, user.host);
-        let target = self.backends.row(host).and_then(|row| self.backends.hashed(&row.host.tag, key.hash));
+        let (key, number) = (user.key, user.host);
+        let Some(host) = self.backends.row(number).map(|row| &row.host) else { return };
+        let target = self.backends.hashed(&host.tag, key.hash);
+        let stays = target.and_then(|n| self.backends.row(n)).is_some_and(|row| row.host.ip == host.ip);
         let Some(flush) = self.flushes.by_id.get_mut(&id) else { return };
-        if target == Some(host) {
+        if stays {
             flush.kept += u64::from(round == Round::Everybody);
             return;
         }

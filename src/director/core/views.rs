@@ -82,6 +82,11 @@ impl Core {
         &self.rules.naming
     }
 
+    /// The tag of a user.
+    pub fn tag_of(&self, user: UserKey) -> &[u8] {
+        self.backends.tag_name(user.tag)
+    }
+
     /// The backends of the table.
     pub fn hosts(&self) -> &Hosts {
         self.backends.table()
