@@ -98,6 +98,9 @@ impl Core {
         if renamed && (!self.sessions.is_empty() || self.moves.len() > 0) {
             return Err(OperationError::NamingInUse);
         }
+        if table.rules.expire != self.rules.expire {
+            self.expiry.change(self.now, table.rules.expire);
+        }
         self.rules = table.rules;
         let hosts: Hosts = table.hosts.into_iter().collect();
         let before = std::mem::replace(&mut self.configured, hosts.clone());

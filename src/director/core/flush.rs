@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Action, Cause, Core, Flushing, OperationError, Origin, backends::HostNumber, moves::Reason, users::Slot,
+    Action, Cause, Core, Flushing, Host, OperationError, Origin, backends::HostNumber, moves::Reason,
+    users::Slot,
 };
 
 /// Most flushes at once, waiting ones included. Scripts flush host by host, and a pool has some dozens.
@@ -42,6 +43,8 @@ pub struct FlushProgress {
 struct Flush {
     origin: Origin,
     parallel: Option<NonZeroU32>,
+    /// Only users with this tag.
+    tag: Option<Vec<u8>>,
     /// Backends to look at. By address, so that additions and removals do not shift them (10, W30).
     ips: VecDeque<IpAddr>,
     /// Those with the present address.
@@ -131,10 +134,17 @@ impl Core {
         &mut self,
         origin: Origin,
         ips: VecDeque<IpAddr>,
+        tag: Option<Vec<u8>>,
         flushing: Flushing,
     ) -> Result<Vec<Action>, OperationError> {
         let Flushing::Safe { parallel } = flushing else {
-            return Ok(ips.into_iter().filter_map(|ip| self.forget_users(ip, origin)).collect());
+            // An address may be that of a backend of another tag by now.
+            let has_tag = |host: &Host| tag.as_ref().is_none_or(|tag| host.tag == *tag);
+            let meant: Vec<_> = ips
+                .into_iter()
+                .filter(|ip| self.hosts().get(*ip).is_some_and(|host| has_tag(host)))
+                .collect();
+            return Ok(meant.into_iter().filter_map(|ip| self.forget_users(ip, origin)).collect());
         };
         let parallel = match parallel {
             Some(limit) => Some(NonZeroU32::new(limit).ok_or(OperationError::NoParallelMoves)?),
@@ -146,7 +156,7 @@ impl Core {
         self.flushes.so_far += 1;
         let id = FlushId(self.flushes.so_far);
         let (numbers, walk, walked) = (VecDeque::new(), None, false);
-        let flush = Flush { origin, parallel, ips, numbers, walk, walked, moving: 0, moved: 0, kept: 0 };
+        let flush = Flush { origin, parallel, tag, ips, numbers, walk, walked, moving: 0, moved: 0, kept: 0 };
         self.flushes.by_id.insert(id, flush);
         self.flushes.queue.push_back(id);
         let mut actions = vec![Action::FlushStarted { flush: id, origin }];
@@ -226,7 +236,13 @@ impl Core {
             return Next::Nobody;
         }
         let Some(ip) = flush.ips.pop_front() else { return Next::End };
-        flush.numbers = self.backends.numbers(ip);
+        let has_tag = |number: &HostNumber| {
+            flush
+                .tag
+                .as_ref()
+                .is_none_or(|tag| self.backends.row(*number).is_some_and(|row| row.host.tag == *tag))
+        };
+        flush.numbers = self.backends.numbers(ip).into_iter().filter(has_tag).collect();
         Next::Nobody
     }
 }

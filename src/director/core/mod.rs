@@ -46,7 +46,7 @@ pub use ring::Ring;
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
 pub use users::UserKey;
-use users::{Slot, User, Users};
+use users::{Expiry, Slot, User, Users};
 pub use views::{BackendRow, Lookup, UserCursor, UserMove, UserRow};
 
 /// Users that one call may forget, look at for a flush, or move on. Some hundred microseconds of work, so that logins
@@ -80,6 +80,7 @@ pub struct Placed {
 #[derive(Debug)]
 pub struct Core {
     rules: Rules,
+    expiry: Expiry,
     /// The backends as the configuration has them, and their ring.
     configured: Hosts,
     configured_ring: Ring,
@@ -97,8 +98,10 @@ impl Core {
     /// Tables without users.
     pub fn new(now: Moment, table: Table) -> Self {
         let rules = table.rules.clone();
+        let expiry = Expiry { time: rules.expire, over: None };
         let mut core = Self {
             rules,
+            expiry,
             configured: Hosts::default(),
             configured_ring: Ring::default(),
             backends: Backends::default(),
@@ -178,7 +181,7 @@ impl Core {
     pub fn step(&mut self, now: Moment) -> Vec<Action> {
         self.set_time(now);
         let mut actions = Vec::new();
-        self.users.expire(self.now, self.rules.expire, STEP_USERS_MAX);
+        self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
         self.advance_moves(STEP_USERS_MAX, &mut actions);
         self.advance_flushes(STEP_USERS_MAX, &mut actions);
         self.drop_empty_backends();
@@ -188,7 +191,7 @@ impl Core {
     /// When [`Core::step`] has something to do; a moment that has passed means at once.
     pub fn next_step(&self) -> Option<Moment> {
         let flush = self.flush_can_go_on().then_some(self.now);
-        let expiry = self.users.next_expiry(self.rules.expire);
+        let expiry = self.users.next_expiry(self.expiry);
         [flush, expiry, self.moves.next_deadline()].into_iter().flatten().min()
     }
 
@@ -220,14 +223,15 @@ impl Core {
             Operation::MapUser { user, ip } => self.map_user(origin, user, ip),
             Operation::KickUser { user } => Ok(self.kick(user)),
             Operation::FlushHost { ip, flush } => {
-                if self.backends.numbers(ip).is_empty() {
+                let is_known = |n: &HostNumber| !self.backends.is_gone(*n) || self.users.census(*n).held > 0;
+                if !self.backends.numbers(ip).iter().any(is_known) {
                     return Err(OperationError::UnknownHost(ip));
                 }
-                self.flush(origin, [ip].into(), flush)
+                self.flush(origin, [ip].into(), None, flush)
             }
             Operation::FlushAll { tag, flush } => {
                 let ips = self.backends.addresses(tag.as_deref());
-                self.flush(origin, ips, flush)
+                self.flush(origin, ips, tag, flush)
             }
             Operation::StopFlush { flush } => self.stop_flush(flush),
             Operation::FlushDone { run, success } => Ok(self.flush_done(run, success)),
@@ -244,8 +248,7 @@ impl Core {
         let cause = Cause::Moved(origin);
         let mut actions = Vec::new();
         let Some(slot) = self.find(user) else {
-            self.users.add(user, number, self.now, cause);
-            return Ok(actions);
+            return Ok(self.map(user, number, cause));
         };
         match self.moves.get(user) {
             Some(moving) if moving.is_stuck() => self.redirect_move(slot, number, cause, &mut actions),
@@ -263,10 +266,16 @@ impl Core {
         ip: IpAddr,
     ) -> Result<Vec<Action>, OperationError> {
         let (number, user) = self.resident_of(ip, hash)?;
-        if self.find(user).is_none() {
-            self.users.add(user, number, self.now, Cause::Mapped(origin));
+        match self.find(user) {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(self.map(user, number, Cause::Mapped(origin))),
         }
-        Ok(Vec::new())
+    }
+
+    /// Maps a user who has no mapping. A login of the user may be waiting for a usable backend.
+    fn map(&mut self, user: UserKey, number: HostNumber, cause: Cause) -> Vec<Action> {
+        self.users.add(user, number, self.now, cause);
+        vec![Action::Wake { user: user.hash }]
     }
 
     /// A backend of the table, and the user under its tag.
@@ -295,7 +304,7 @@ impl Core {
 
     /// True if a mapping in the table means nothing any more: too old, or to a backend that is gone.
     fn is_forgotten(&self, user: &User) -> bool {
-        user.is_expired(self.now, self.rules.expire) || (!user.is_held() && self.backends.is_gone(user.host))
+        user.is_expired(self.now, self.expiry) || (!user.is_held() && self.backends.is_gone(user.host))
     }
 
     /// Backends that are gone are kept while mappings name them.

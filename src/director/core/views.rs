@@ -130,7 +130,7 @@ impl Core {
 
     fn user_row(&self, now: Moment, user: &User) -> Option<UserRow> {
         let now = now.max(self.now);
-        if user.is_expired(now, self.rules.expire) || self.is_forgotten(user) {
+        if user.is_expired(now, self.expiry) || self.is_forgotten(user) {
             return None;
         }
         let host = &self.backends.row(user.host)?.host;

@@ -77,7 +77,8 @@ fn dr_68_the_kick_delay_is_for_users_who_were_there_a_moment_ago() {
 #[test]
 fn dr_58_a_move_of_an_unknown_user_makes_the_mapping() {
     let mut core = Checked::three();
-    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), []);
+    let user = core.hash("foo");
+    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), [Action::Wake { user }]);
     assert_eq!(core.visit("foo"), "10.1.0.1");
     core.sleep(Duration::from_secs(EXPIRE_SECS));
     core.move_user("foo", "10.1.0.2").unwrap();
@@ -286,7 +287,8 @@ fn dr_67_a_flush_program_that_hangs_is_ended() {
 #[test]
 fn dr_67_the_flush_program_does_not_run_for_unknown_users_or_without_a_target() {
     let mut core = with_program();
-    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), []);
+    let user = core.hash("foo");
+    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), [Action::Wake { user }]);
     core.pass(KICK_DELAY_SECS);
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.2") }).unwrap();
     core.apply(Operation::SetVhosts { ip: ip("10.1.0.1"), vhosts: 0 }).unwrap();

@@ -234,6 +234,20 @@ fn w20_time_does_not_go_back() {
 }
 
 #[test]
+fn a_longer_expire_time_brings_nobody_back() {
+    let mut core = Checked::three();
+    core.move_user("foo", "10.1.0.1").unwrap();
+    core.sleep(Duration::from_secs(EXPIRE_SECS));
+    let mut longer = table(THREE);
+    longer.rules.expire *= 2;
+    core.apply(Operation::Configure(longer)).unwrap();
+    assert_eq!(core.whereabouts("foo"), None);
+    assert_eq!(core.visit("foo"), "10.1.0.3");
+    core.pass(2 * EXPIRE_SECS - 1);
+    assert_eq!(core.core.user_count(), 1, "the new time counts for the new mapping");
+}
+
+#[test]
 fn dr_50_a_lookup_tells_mapping_ring_and_configuration() {
     let mut core = Checked::three();
     let foo = core.hash("foo");

@@ -58,8 +58,29 @@ impl User {
     }
 
     /// True if the mapping means nothing any more, whether or not it is still in the table.
-    pub(super) fn is_expired(&self, now: Moment, expire: Duration) -> bool {
-        !self.is_held() && now >= self.seen.after(expire)
+    pub(super) fn is_expired(&self, now: Moment, expiry: Expiry) -> bool {
+        !self.is_held() && now >= expiry.end_of(self.seen)
+    }
+}
+
+/// When mappings that are not held end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expiry {
+    pub(super) time: Duration,
+    /// Mappings last seen then or before have ended under an earlier rule, taken out or not.
+    pub(super) over: Option<Moment>,
+}
+
+impl Expiry {
+    /// Another time counts from now on; it does not bring back what has ended.
+    pub(super) fn change(&mut self, now: Moment, time: Duration) {
+        self.over = self.over.max(now.before(self.time));
+        self.time = time;
+    }
+
+    /// When a mapping ends that was last seen then.
+    pub(super) fn end_of(self, seen: Moment) -> Moment {
+        if self.over.is_some_and(|over| seen <= over) { seen } else { seen.after(self.time) }
     }
 }
 
@@ -151,10 +172,10 @@ impl Users {
     }
 
     /// Forgets at most `most` expired mappings.
-    pub(super) fn expire(&mut self, now: Moment, expire: Duration, most: usize) {
+    pub(super) fn expire(&mut self, now: Moment, expiry: Expiry, most: usize) {
         for _ in 0..most {
             let Some(slot) = self.idle.first else { return };
-            if !self.row(slot).is_some_and(|user| user.is_expired(now, expire)) {
+            if !self.row(slot).is_some_and(|user| user.is_expired(now, expiry)) {
                 return;
             }
             self.forget(slot);
@@ -162,8 +183,8 @@ impl Users {
     }
 
     /// When the next mapping expires.
-    pub(super) fn next_expiry(&self, expire: Duration) -> Option<Moment> {
-        self.idle.first.and_then(|slot| self.row(slot)).map(|user| user.seen.after(expire))
+    pub(super) fn next_expiry(&self, expiry: Expiry) -> Option<Moment> {
+        self.idle.first.and_then(|slot| self.row(slot)).map(|user| expiry.end_of(user.seen))
     }
 
     pub(super) fn len(&self) -> usize {
