@@ -37,6 +37,14 @@ pub(super) fn tell(action: &Action) {
         Action::HostChanged { before, after, origin } => {
             tracing::info!("backend {} changed by {origin}: {} -> {}", after.ip, shown(before), shown(after));
         }
+        Action::HostDiffers { said, is } => {
+            let is = is.as_ref().map_or_else(|| "not there".to_owned(), |is| shown(is));
+            tracing::info!(
+                "backend {} stays as changed while running: {is}; configured: {}",
+                said.ip,
+                shown(said)
+            );
+        }
         Action::HostRemoved { ip, users, origin } => {
             tracing::info!("backend {ip} removed by {origin}; users whose sessions go on there: {users}");
         }

@@ -86,6 +86,13 @@ pub enum Action {
         /// Who changed it.
         origin: Origin,
     },
+    /// Tell: after a reload a backend is not as the file has it, since it was changed or removed while running.
+    HostDiffers {
+        /// What the file says.
+        said: Arc<Host>,
+        /// What counts; `None`: it is not in the table.
+        is: Option<Arc<Host>>,
+    },
     /// Tell: a backend is gone.
     HostRemoved {
         /// The backend.

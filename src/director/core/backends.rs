@@ -101,10 +101,10 @@ impl Backends {
         self.number(ip).into_iter().chain(self.gone().filter(has_ip)).collect()
     }
 
-    /// The addresses of all backends in order, those that are gone included.
-    pub(super) fn addresses(&self, tag: Option<&[u8]>) -> VecDeque<IpAddr> {
-        let rows = self.rows.values().filter(|row| tag.is_none_or(|tag| row.host.tag == tag));
-        let ips: BTreeSet<_> = rows.map(|row| order(row.host.ip)).collect();
+    /// The addresses of those backends in order, those that are gone included.
+    pub(super) fn addresses(&self, is_meant: impl Fn(HostNumber, &Host) -> bool) -> VecDeque<IpAddr> {
+        let rows = self.rows().filter(|(number, row)| is_meant(*number, &row.host));
+        let ips: BTreeSet<_> = rows.map(|(_, row)| order(row.host.ip)).collect();
         ips.into_iter().map(|(_, ip)| ip).collect()
     }
 

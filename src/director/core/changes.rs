@@ -118,8 +118,17 @@ impl Core {
             actions.extend(ips.into_iter().filter_map(|ip| self.forget_users(ip, origin)));
         }
         self.backends.end_changes();
+        actions.extend(self.differences());
         actions.push(Action::WakeAll);
         Ok(actions)
+    }
+
+    /// Where the table is not as the file has it, so that nobody wonders.
+    fn differences(&self) -> impl Iterator<Item = Action> {
+        self.configured.iter().filter_map(|said| {
+            let is = self.hosts().get(said.ip).cloned();
+            (is.as_ref() != Some(said)).then(|| Action::HostDiffers { said: Arc::clone(said), is })
+        })
     }
 
     /// Applies what the file says differently about one backend.

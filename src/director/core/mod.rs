@@ -223,14 +223,15 @@ impl Core {
             Operation::MapUser { user, ip } => self.map_user(origin, user, ip),
             Operation::KickUser { user } => Ok(self.kick(user)),
             Operation::FlushHost { ip, flush } => {
-                let is_known = |n: &HostNumber| !self.backends.is_gone(*n) || self.users.census(*n).held > 0;
-                if !self.backends.numbers(ip).iter().any(is_known) {
+                if !self.backends.numbers(ip).into_iter().any(|number| self.is_in_use(number)) {
                     return Err(OperationError::UnknownHost(ip));
                 }
                 self.flush(origin, [ip].into(), None, flush)
             }
             Operation::FlushAll { tag, flush } => {
-                let ips = self.backends.addresses(tag.as_deref());
+                let ips = self.backends.addresses(|number, host| {
+                    self.is_in_use(number) && tag.as_ref().is_none_or(|tag| host.tag == *tag)
+                });
                 self.flush(origin, ips, tag, flush)
             }
             Operation::StopFlush { flush } => self.stop_flush(flush),
@@ -305,6 +306,11 @@ impl Core {
     /// True if a mapping in the table means nothing any more: too old, or to a backend that is gone.
     fn is_forgotten(&self, user: &User) -> bool {
         user.is_expired(self.now, self.expiry) || (!user.is_held() && self.backends.is_gone(user.host))
+    }
+
+    /// True for a backend of the table, and for one that is gone while users are held there.
+    fn is_in_use(&self, number: HostNumber) -> bool {
+        !self.backends.is_gone(number) || self.users.census(number).held > 0
     }
 
     /// Backends that are gone are kept while mappings name them.

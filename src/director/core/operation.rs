@@ -160,7 +160,8 @@ pub enum Origin {
     Operator,
     /// A health check.
     Health,
-    /// The state that an earlier run has left.
+    /// The mappings that an earlier run has left. Its changes of backends come back under the origin they had, so
+    /// that health checks know theirs.
     Restored,
 }
 

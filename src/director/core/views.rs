@@ -116,9 +116,14 @@ impl Core {
     pub fn lookup(&self, now: Moment, tag: &[u8], hash: UserHash) -> Lookup {
         let user = self.backends.tag(tag).map(|tag| UserKey { tag, hash });
         let row = user.and_then(|user| self.users.find(user)).and_then(|slot| self.users.row(slot));
-        let hashed = self.backends.ring().lookup(tag, hash);
+        let hashed = self.hashed(tag, hash);
         let initial = self.configured_ring.lookup(tag, hash);
         Lookup { current: row.and_then(|row| self.user_row(now, row)), hashed, initial }
+    }
+
+    /// Where the ring puts a user now, and so where a flush would.
+    pub fn hashed(&self, tag: &[u8], hash: UserHash) -> Option<IpAddr> {
+        self.backends.ring().lookup(tag, hash)
     }
 
     /// The mappings among the next `count` places of the table, and where to go on. Whoever goes on until there is

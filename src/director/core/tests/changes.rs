@@ -133,8 +133,10 @@ fn dr_87_w40_a_reload_changes_what_the_file_says_differently_and_nothing_else() 
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
     core.apply(add("10.1.0.4", None, Some(9))).unwrap();
     let before = shown(&core);
-    core.configure(THREE);
+    let told = core.configure(THREE);
     assert_eq!(shown(&core), before);
+    let kept = told.iter().filter(|action| matches!(action, Action::HostDiffers { .. })).count();
+    assert_eq!(kept, 3, "and nobody wonders why");
     core.configure(&format!("{THREE},10.1.0.5=100"));
     assert_eq!(shown(&core), "10.1.0.1=7,10.1.0.2=100(down),10.1.0.4=9,10.1.0.5=100");
     core.configure("10.1.0.2=100,10.1.0.4@blue=100");
