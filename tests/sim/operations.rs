@@ -25,7 +25,8 @@ pub fn begin(seed: u64, traced: bool) -> Sim {
 /// A configuration; the model learns its rules.
 fn table(random: &mut Random, model: &mut Model) -> Table {
     model.expire = 10_000 + 1000 * random.below(50);
-    model.kick_delay = 500 * random.below(8);
+    // Now and then longer than the flush program may run.
+    model.kick_delay = if random.one_in(6) { 40_000 } else { 500 * random.below(8) };
     model.moves_max = 1 + random.below(4);
     model.script = random.one_in(3);
     let mut hosts = Vec::new();

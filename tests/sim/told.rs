@@ -110,6 +110,10 @@ impl Model {
         assert!(self.owed_stuck.is_empty(), "not told to be stuck: {:?}", self.owed_stuck);
         assert!(self.owed_aborts.is_empty(), "not aborted: {:?}", self.owed_aborts);
         assert_eq!(self.owed_start, None, "not started");
+        for flow in self.flows.iter().filter(|flow| flow.walked) {
+            let going = self.people.iter().any(|person| person.flush == Some(flow.id));
+            assert!(going, "not told to have ended: {flow:?}");
+        }
         for person in &self.people {
             let owed = matches!(person.life, Life::Done | Life::Script { run: None, .. });
             assert!(!owed, "not gone on: {person:?}");

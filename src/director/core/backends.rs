@@ -13,6 +13,13 @@ use super::{Host, Hosts, Moment, Origin, Ring, UserHash, hosts::order, users::Ta
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct HostNumber(u32);
 
+#[cfg(test)]
+impl HostNumber {
+    pub(super) const fn first() -> Self {
+        Self(0)
+    }
+}
+
 /// One backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {

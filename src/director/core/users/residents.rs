@@ -87,3 +87,66 @@ impl Users {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::director::core::{
+        Cause, Moment, UserHash,
+        users::{TagNumber, UserKey},
+    };
+
+    const HERE: HostNumber = HostNumber::first();
+
+    fn users(names: std::ops::Range<u32>) -> Users {
+        let mut users = Users::new();
+        names.for_each(|n| add(&mut users, n));
+        users
+    }
+
+    fn key(n: u32) -> UserKey {
+        UserKey { tag: TagNumber(0), hash: UserHash::from_number(n) }
+    }
+
+    fn add(users: &mut Users, n: u32) {
+        users.add(key(n), HERE, Moment::default(), Cause::Hashed).unwrap();
+    }
+
+    fn forget(users: &mut Users, n: u32) {
+        let slot = users.find(key(n)).unwrap();
+        users.forget(slot);
+        assert_eq!(users.contradictions(), Vec::<String>::new());
+    }
+
+    fn next(users: &mut Users) -> Option<u32> {
+        let slot = users.walk(HERE)?;
+        users.row(slot).map(|user| user.key.hash.number())
+    }
+
+    /// Who leaves is left out and who comes is not met, wherever the walk is.
+    #[test]
+    fn w30_a_walk_survives_comings_and_goings() {
+        for gone in 1..=4 {
+            for steps in 0..=4 {
+                let mut users = users(1..5);
+                users.begin_walk(HERE);
+                let mut met: Vec<_> = (0..steps).map(|_| next(&mut users).unwrap()).collect();
+                forget(&mut users, gone);
+                (5..8).for_each(|n| add(&mut users, n));
+                met.extend(std::iter::from_fn(|| next(&mut users)));
+                let expected: Vec<_> = (1..5).filter(|n| *n != gone || *n <= steps).collect();
+                assert_eq!(met, expected, "{gone} gone after {steps} steps");
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_over_nobody_ends() {
+        let mut users = users(1..3);
+        users.begin_walk(HERE);
+        forget(&mut users, 1);
+        forget(&mut users, 2);
+        add(&mut users, 3);
+        assert_eq!(next(&mut users), None);
+    }
+}
