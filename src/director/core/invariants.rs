@@ -11,7 +11,7 @@ impl Core {
         let mut found = self.users.contradictions();
         found.extend(self.moves.contradictions());
         found.extend(self.flushes.contradictions(|flush| {
-            self.moves.iter().filter(|(_, moving)| moving.flush() == Some(flush)).count() as u64
+            self.moves.iter().filter(|(_, moving)| moving.flush == Some(flush)).count() as u64
         }));
         found.extend(self.user_contradictions());
         found.extend(self.move_contradictions());

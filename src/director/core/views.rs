@@ -141,8 +141,8 @@ impl Core {
         let host = &self.backends.row(user.host)?.host;
         let seen = if user.is_held() { now } else { user.seen };
         let moving = self.moves.get(user.key).map(|moving| UserMove {
-            to: moving.to(),
-            cause: moving.cause(),
+            to: moving.to,
+            cause: moving.cause,
             wait: moving.wait(user.sessions),
         });
         Some(UserRow {

@@ -7,7 +7,7 @@ mod memory;
 mod moves;
 mod placement;
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use super::*;
 
