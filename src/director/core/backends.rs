@@ -124,8 +124,7 @@ impl Backends {
     pub(super) fn add(&mut self, host: Host, changed: Option<(Moment, Origin)>) -> Arc<Host> {
         let tag = self.tag_number(&host.tag);
         let host = Arc::new(host);
-        let number = HostNumber(self.next);
-        self.next += 1;
+        let number = self.next_number();
         self.current.insert(host.ip, number);
         self.table.insert(Arc::clone(&host));
         self.exchange_points(None, Some(&host));
@@ -183,6 +182,22 @@ impl Backends {
             before.into_iter().for_each(|host| self.ring.remove(host));
             after.into_iter().for_each(|host| self.ring.insert(host));
         }
+    }
+
+    /// Gives a backend a new number; the old one is gone and is returned. The ring knows addresses only.
+    pub(super) fn renew(&mut self, ip: IpAddr) -> Option<HostNumber> {
+        let number = self.number(ip)?;
+        let row = self.rows.get(&number)?.clone();
+        self.gone.insert(number);
+        let new = self.next_number();
+        self.current.insert(ip, new);
+        self.rows.insert(new, row);
+        Some(number)
+    }
+
+    fn next_number(&mut self) -> HostNumber {
+        self.next += 1;
+        HostNumber(self.next)
     }
 
     /// Forgets a backend that is gone.

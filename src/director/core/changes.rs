@@ -86,8 +86,7 @@ impl Core {
 
     /// Forgets the users of a backend without a kick: the backend leaves and its twin takes the place.
     pub(super) fn forget_users(&mut self, ip: IpAddr, origin: Origin) -> Option<Action> {
-        let (number, row) = self.backends.retire(ip)?;
-        self.backends.add(Host::clone(&row.host), row.changed);
+        let number = self.backends.renew(ip)?;
         let census = self.users.census(number);
         Some(Action::UsersForgotten { ip, users: census.users - census.held, staying: census.held, origin })
     }

@@ -76,6 +76,8 @@ pub struct Placed {
     pub session: SessionKey,
     /// Its backend, as known at the time.
     pub host: Arc<Host>,
+    /// Why the user is there.
+    pub cause: Cause,
 }
 
 /// The tables of one director.
@@ -132,6 +134,7 @@ impl Core {
             }
         };
         let row = self.users.row(slot).ok_or(Wait::NoHost)?;
+        let cause = row.cause;
         if let Some(moving) = self.moves.get(user) {
             return Err(moving.wait(row.sessions));
         }
@@ -141,7 +144,7 @@ impl Core {
         let session = SessionKey { user, number: self.sessions_so_far };
         self.users.enter(slot);
         self.sessions.insert(session);
-        Ok(Placed { session, host })
+        Ok(Placed { session, host, cause })
     }
 
     /// A session has ended, or its login failed. A user without sessions keeps the backend for a while, unless it

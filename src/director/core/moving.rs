@@ -125,8 +125,11 @@ impl Core {
     pub(super) fn advance_moves(&mut self, most: usize, actions: &mut Vec<Action>) {
         for _ in 0..most {
             let Some(key) = self.moves.next_due(self.now) else { return };
-            let Some(slot) = self.users.find(key) else { return };
-            let Some(moving) = self.moves.get(key).cloned() else { return };
+            let (Some(slot), Some(moving)) = (self.users.find(key), self.moves.get(key).cloned()) else {
+                // Cannot be; but a timer that nobody ends would keep the service busy for ever.
+                self.moves.remove(key);
+                continue;
+            };
             match moving.phase {
                 Phase::Ending { stuck } => {
                     let (ip, deadline) = (moving.from.ip, self.now.after(MOVE_TIME));

@@ -157,6 +157,12 @@ impl Core {
         })
     }
 
+    /// The users being moved.
+    pub fn moving_users(&self, now: Moment) -> impl Iterator<Item = UserRow> {
+        let rows = self.moves.iter().filter_map(|(user, _)| self.users.row(self.users.find(user)?));
+        rows.filter_map(move |row| self.user_row(now, row))
+    }
+
     /// The sessions of a user under all tags, oldest first within a tag.
     pub fn sessions_of(&self, hash: UserHash) -> impl Iterator<Item = SessionKey> {
         let users = self.backends.tags().map(move |(_, tag)| UserKey { tag, hash });

@@ -185,6 +185,18 @@ fn there_is_a_limit_of_tags() {
 }
 
 #[test]
+fn there_is_a_limit_of_backends() {
+    let many: Vec<_> =
+        (0..HOSTS_MAX).map(|n| format!("10.{}.{}.{}=0", n / 65536, n / 256 % 256, n % 256)).collect();
+    let mut core = Core::new(Moment::default(), table(&many.join(",")));
+    let mut apply = |operation| core.apply(Moment::default(), Origin::Operator, operation);
+    assert_eq!(apply(add("10.255.0.1", None, None)), Err(OperationError::TooManyHosts));
+    apply(add("10.0.0.1", None, Some(1))).unwrap();
+    apply(Operation::RemoveHost { ip: ip("10.0.0.1") }).unwrap();
+    apply(add("10.255.0.1", None, None)).unwrap();
+}
+
+#[test]
 fn equal_histories_give_equal_answers() {
     let answers = || {
         let mut core = Checked::three();

@@ -46,6 +46,9 @@ fn dr_57_dr_28_w01_a_moved_user_waits_until_the_last_session_has_ended() {
     assert_eq!(core.visit("user1"), "10.1.0.2", "others do not wait");
     assert_eq!(core.release(first), []);
     assert_eq!(core.login("foo"), wait(1));
+    let moving: Vec<_> = core.core.moving_users(core.now).map(|row| (row.user, row.moving)).collect();
+    let wait = wait(1).unwrap_err();
+    assert_eq!(moving, [(user, Some(UserMove { to: movement.to, cause, wait }))]);
     assert_eq!(core.whereabouts("foo").unwrap(), "10.1.0.3", "while a session lives there");
     assert_eq!(core.release(second), []);
     let until = core.now.after(DELAY);

@@ -31,6 +31,11 @@ impl UserKey {
     pub fn hash(self) -> UserHash {
         self.hash
     }
+
+    /// Which tag, counted in the order in which tags were first used; lists are in this order.
+    pub fn tag_number(self) -> u32 {
+        self.tag.0
+    }
 }
 
 /// One mapping, in 48 bytes, as there may be one for every mailbox.
