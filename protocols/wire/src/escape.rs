@@ -27,7 +27,7 @@ pub fn printable(bytes: &[u8]) -> String {
 }
 
 fn push_char(out: &mut String, c: char) {
-    if c.is_control() || matches!(c, '<' | '>' | '\u{2028}' | '\u{2029}') {
+    if c.is_control() || is_invisible(c) || matches!(c, '<' | '>') {
         let mut utf8 = [0; 4];
         for byte in c.encode_utf8(&mut utf8).bytes() {
             push_hex(out, byte);
@@ -35,6 +35,12 @@ fn push_char(out: &mut String, c: char) {
     } else {
         out.push(c);
     }
+}
+
+/// Line breaks of Unicode, and what changes the direction of the text around it: a reader would see another line than
+/// the one that was written.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 fn push_hex(out: &mut String, byte: u8) {
@@ -50,6 +56,7 @@ mod tests {
     fn hostile_values_stay_on_their_line() {
         assert_eq!(printable("jürgen".as_bytes()), "jürgen");
         assert_eq!(printable(b"a\r\nb>, rip=1"), "a\\x0d\\x0ab\\x3e, rip=1");
+        assert_eq!(printable("a\u{202e}b\u{2028}".as_bytes()), "a\\xe2\\x80\\xaeb\\xe2\\x80\\xa8");
         assert_eq!(printable(b"\xff"), "\\xff");
         assert!(printable(&[b'a'; 600]).ends_with("..."));
     }
