@@ -3,7 +3,10 @@
 //! Difference to the reference: SNI carries names only (RFC 6066 section 3), so a host given as an IP address
 //! is sent no SNI; its certificate is checked against the address.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig,
@@ -54,7 +57,7 @@ impl ClientTls {
         Ok(Self { shared: Arc::new(Shared { verified, unverified, certificate, require_valid_cert }) })
     }
 
-    /// Does the handshake with `host` as given by the auth service: a name or an IP address. `verify` is
+    /// Does the handshake with `host` as given by the auth service: a name or an IP address, also in brackets. `verify` is
     /// false for `any-cert`; `ssl_client_require_valid_cert=no` switches the check off for all. The deadline is
     /// the caller's.
     pub async fn connect<S>(
@@ -67,8 +70,13 @@ impl ClientTls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = self.config(verify && self.shared.require_valid_cert).await?;
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| HandshakeError::NameMismatch(homing_wire::printable(host.as_bytes())))?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = match ServerName::try_from(bare.to_owned()) {
+            Ok(name) => name,
+            // Nobody looks at it, and of an address nothing is sent.
+            Err(_) if !verify => ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            Err(_) => return Err(HandshakeError::NameMismatch(homing_wire::printable(host.as_bytes()))),
+        };
         let connector = TlsConnector::from(config);
         connector.connect(name, stream).await.map_err(|error| HandshakeError::connect(&error, host))
     }

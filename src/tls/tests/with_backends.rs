@@ -69,6 +69,16 @@ async fn addresses_match_address_entries() {
     assert_eq!(facts.server_name, None);
     let other = connect(&backend, &trusted, "192.0.2.2", true).await;
     assert!(matches!(other, Err(HandshakeError::NameMismatch(_))));
+    assert!(connect(&backend, &trusted, "[192.0.2.1]", true).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_name_matters_only_where_names_are_checked() {
+    let ca = Ca::new();
+    let (backend, trusted) = (settings(ca.issue("192.0.2.1").inline()), trusting(&ca.pem()));
+    assert!(connect(&backend, &trusted, "back end", false).await.is_ok());
+    let checked = connect(&backend, &trusted, "back end", true).await;
+    assert!(matches!(checked, Err(HandshakeError::NameMismatch(_))));
 }
 
 #[tokio::test]
