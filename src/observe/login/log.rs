@@ -9,6 +9,7 @@ use tracing::Level;
 use super::{
     Extra, FailedAttempt, LoginContext, ProxyDestination, ProxyEnd, ProxyFailure,
     disconnect::reason_words,
+    proxy::in_prefix,
     template::Template,
     variable::{Variable, mechanism},
 };
@@ -96,7 +97,7 @@ impl LoginLog {
 
     /// A precondition of 7.1 does not hold; no backend was contacted.
     pub fn proxy_impossible(&self, context: &LoginContext, user: &UserName, problem: &str) {
-        let text = format!("proxy({user}): {}", printable(problem.as_bytes()));
+        let text = format!("proxy({}): {}", in_prefix(user), printable(problem.as_bytes()));
         self.write(Level::ERROR, context, &text);
     }
 

@@ -127,8 +127,7 @@ pub struct Traffic {
 
 impl ProxyDestination {
     pub(super) fn prefix(&self) -> String {
-        // Parentheses and commas in a name could make the prefix look like an address in a filter's eyes.
-        let user = self.user.to_string().replace('(', "\\x28").replace(')', "\\x29").replace(',', "\\x2c");
+        let user = in_prefix(&self.user);
         format!("proxy({user},{}:{}): ", self.address.ip().to_canonical(), self.address.port())
     }
 
@@ -253,6 +252,11 @@ fn push_reconnects(text: &mut String, reconnects: u32) {
     if reconnects > 0 {
         push(text, format_args!(", {reconnects} reconnects"));
     }
+}
+
+/// Parentheses and commas in a name could make the prefix look like an address in a filter's eyes.
+pub(super) fn in_prefix(user: &UserName) -> String {
+    user.to_string().replace('(', "\\x28").replace(')', "\\x29").replace(',', "\\x2c")
 }
 
 fn push(text: &mut String, args: fmt::Arguments<'_>) {
