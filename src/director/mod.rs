@@ -4,6 +4,7 @@
 pub mod core;
 mod error;
 mod expiry;
+mod foreign;
 mod names;
 mod placement;
 mod tables;
@@ -19,6 +20,8 @@ use tokio::{sync::watch, time::Instant};
 use self::core::{Hosts, MailServer, Naming, Table, UsernameFormat};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
+use foreign::Foreign;
+pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
 pub use placement::Placement;
 use tables::Tables;
 
@@ -30,6 +33,7 @@ const QUEUE_TIME: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Director {
     tables: Arc<Tables>,
+    foreign: Arc<Foreign>,
     /// Tells waiting logins that the backends have changed. Its end ends the timer.
     changes: watch::Sender<()>,
 }
@@ -51,7 +55,7 @@ impl Director {
         let tables = Arc::new(Tables::new(table, !settings.mail_servers.is_empty()));
         let (changes, watcher) = watch::channel(());
         tokio::spawn(expiry::run(Arc::downgrade(&tables), watcher));
-        Ok(Self { tables, changes })
+        Ok(Self { tables, foreign: Foreign::start(settings.user_expire), changes })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive: a backend that is gone takes
@@ -59,6 +63,7 @@ impl Director {
     pub async fn reload(&self, settings: &DirectorSettings) -> Result<(), DirectorError> {
         let table = table(settings, &self.tables.hosts()).await?;
         self.tables.configure(table, !settings.mail_servers.is_empty())?;
+        self.foreign.set_expire(settings.user_expire);
         self.changes.send_replace(());
         Ok(())
     }
