@@ -17,6 +17,7 @@ use crate::{
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
     observe::LogHandle,
+    relay::{BindError as RelayBindError, Relay, ServeError, Serving},
     session::{Generation, Sessions, Stop},
     tls::{ClientTls, ServerTls, TlsError},
 };
@@ -45,6 +46,12 @@ pub enum StartError {
     /// The director cannot be set up.
     #[error(transparent)]
     Director(#[from] DirectorError),
+    /// A socket for others cannot be made.
+    #[error(transparent)]
+    RelayBind(#[from] RelayBindError),
+    /// A socket for others cannot be served.
+    #[error(transparent)]
+    Relay(#[from] ServeError),
     /// Root privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
@@ -54,6 +61,7 @@ pub enum StartError {
 pub struct Prepared {
     settings: Settings,
     bound: Vec<(ListenerSettings, Listener)>,
+    relay: Relay,
 }
 
 impl Prepared {
@@ -64,10 +72,11 @@ impl Prepared {
         if bound.is_empty() {
             return Err(StartError::NoAddress);
         }
+        let relay = Relay::bind(&settings.relay)?;
         if let Some(user) = &settings.process.login_user {
             lifecycle::drop_to(user)?;
         }
-        Ok(Self { settings, bound })
+        Ok(Self { settings, bound, relay })
     }
 }
 
@@ -77,6 +86,8 @@ pub struct App {
     settings: Arc<Settings>,
     sessions: Sessions,
     director: Director,
+    /// Sockets for others; ended when dropped.
+    relay: Serving,
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, CancellationToken>,
@@ -93,13 +104,14 @@ impl App {
         config: Option<PathBuf>,
         log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
-        let Prepared { settings, bound } = prepared;
+        let Prepared { settings, bound, relay } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
         let (generation, generation_work) = build(&settings, None, &hosts)?;
+        let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -107,6 +119,7 @@ impl App {
             settings,
             sessions,
             director,
+            relay,
             hosts,
             proxy_header,
             listeners: HashMap::new(),
@@ -209,6 +222,9 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
+        if old.relay != new.relay {
+            tracing::warn!(target: "homing::app", "a changed socket of service director {fixed}");
+        }
         if old.process.instance_name != new.process.instance_name {
             tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
         }
@@ -232,6 +248,7 @@ impl App {
         for (_, stop) in self.listeners.drain() {
             stop.cancel();
         }
+        drop(self.relay);
         let registry = Arc::clone(self.sessions.registry());
         if !self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());

@@ -101,6 +101,16 @@ impl Director {
     }
 }
 
+#[cfg(test)]
+impl Director {
+    /// Until when the sessions of a user are held if nothing more is heard.
+    pub(crate) fn foreign_until(&self, user: &UserName) -> Option<Instant> {
+        let user = self.tables.hash(user);
+        let held = self.foreign.lock();
+        held.sessions(user).iter().filter_map(|key| held.by_key.get(key)).map(|hold| hold.until).max()
+    }
+}
+
 /// What all clones of a director share about foreign sessions.
 pub(super) struct Foreign {
     held: Mutex<Held<Placement>>,

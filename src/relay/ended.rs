@@ -1,0 +1,55 @@
+//! Why a conversation ended, in words for the log. No variant carries what was said: it may be a password.
+
+use std::io;
+
+use thiserror::Error;
+
+/// Which side it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Auth,
+}
+
+/// See the module.
+#[derive(Debug, Error)]
+pub(super) enum Ended {
+    /// The usual end.
+    #[error("client disconnected")]
+    ClientGone,
+    /// The login process reconnects by itself.
+    #[error("Auth server disconnected unexpectedly")]
+    AuthGone,
+    #[error("connect() failed: {0}")]
+    Connect(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the {} does not read", side(.0))]
+    Stalled(Side),
+    #[error("line too long")]
+    LineTooLong,
+    #[error("director-authreply client not compatible with this server (mixed old and new binaries?)")]
+    Incompatible,
+}
+
+fn side(side: &Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Auth => "auth service",
+    }
+}
+
+impl Ended {
+    /// What the end of the input of one side means.
+    pub(super) fn eof_of(side: Side) -> Self {
+        match side {
+            Side::Client => Self::ClientGone,
+            Side::Auth => Self::AuthGone,
+        }
+    }
+
+    /// True if there is nothing to tell.
+    pub(super) fn is_usual(&self) -> bool {
+        matches!(self, Self::ClientGone)
+    }
+}
