@@ -1,7 +1,7 @@
 //! The way of answers to a client: line by line, each unchanged unless it needs a backend. A line that waits for one
 //! does not hold up those behind it (spec/auth-protocol.md 9.4). A client that does not read stops the reading here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use homing_dovecot_auth::{AnswersOf, HostQuestion};
 use homing_login::limits::AUTH_LINE_BYTES_MAX;
@@ -32,12 +32,14 @@ pub(super) struct Answers<R, W> {
     /// Written before anything is read or taken from `waiting`.
     output: Zeroizing<Vec<u8>>,
     waiting: JoinSet<Secret>,
+    pub(super) stall_time: Duration,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
     pub(super) fn new(from: (Side, R), to: W, answers: AnswersOf, desk: Arc<Desk>) -> Self {
         let input = InputBuffer::new(AUTH_LINE_BYTES_MAX);
-        Self { from, to, answers, desk, input, output: Zeroizing::default(), waiting: JoinSet::new() }
+        let (output, waiting) = (Zeroizing::default(), JoinSet::new());
+        Self { from, to, answers, desk, input, output, waiting, stall_time: STALL_TIME }
     }
 
     /// Passes lines on until one side ends.
@@ -120,7 +122,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {
-        let written = timeout(STALL_TIME, self.to.write_all(&self.output)).await;
+        let written = timeout(self.stall_time, self.to.write_all(&self.output)).await;
         written.map_err(|_| Ended::Stalled(Side::Client))??;
         self.output.zeroize();
         Ok(())

@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+        net::UnixListener,
     },
     path::{Path, PathBuf},
 };
@@ -100,7 +100,10 @@ fn remove_stale(path: &Path) -> Result<(), Cause> {
     if !known.file_type().is_socket() {
         return Err(Cause::OtherFile("socket"));
     }
-    match UnixStream::connect(path) {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Otherwise a full queue would be waited for.
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error.into()),
         // Connected, or its queue is full.

@@ -31,7 +31,7 @@ pub(super) async fn relay(client: UnixStream, auth: &Path, answers: AnswersOf, d
     let (from_auth, to_auth) = auth.into_split();
     let answers = Answers::new((Side::Auth, from_auth), to_client, answers, desk);
     tokio::select! {
-        ended = copy(from_client, to_auth) => ended,
+        ended = copy(from_client, to_auth, STALL_TIME) => ended,
         ended = answers.run() => ended,
     }
 }
@@ -47,8 +47,13 @@ async fn connect(path: &Path) -> io::Result<UnixStream> {
     }
 }
 
-async fn copy(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) -> Ended {
-    match copy_until_eof(from, to).await {
+/// Passes bytes on. Each piece has to be read by the other side within `stall_time`.
+pub(super) async fn copy(
+    from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin,
+    stall_time: Duration,
+) -> Ended {
+    match copy_until_eof(from, to, stall_time).await {
         Ok(()) => Ended::ClientGone,
         Err(ended) => ended,
     }
@@ -57,6 +62,7 @@ async fn copy(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) -> Ende
 async fn copy_until_eof(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    stall_time: Duration,
 ) -> Result<(), Ended> {
     let mut chunk = Zeroizing::new([0; CHUNK_BYTES]);
     loop {
@@ -65,7 +71,7 @@ async fn copy_until_eof(
             return Ok(());
         }
         let bytes = chunk.get(..count).unwrap_or_default();
-        let written = timeout(STALL_TIME, to.write_all(bytes)).await;
+        let written = timeout(stall_time, to.write_all(bytes)).await;
         written.map_err(|_| Ended::Stalled(Side::Auth))??;
     }
 }

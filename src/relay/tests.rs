@@ -345,6 +345,29 @@ async fn a_client_that_does_not_read_stops_the_auth_service() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_for_too_long_is_left() {
+    const SHORT: Duration = Duration::from_millis(20);
+    let director = Director::new(&director_settings("10.1.0.1", None)).await.unwrap();
+    let ((mut auth, from_auth), (to_client, client)) = (tokio::io::duplex(4096), tokio::io::duplex(16));
+    let mut answers = answers::Answers::new(
+        (ended::Side::Auth, from_auth),
+        to_client,
+        homing_dovecot_auth::AnswersOf::Logins,
+        Arc::new(Desk::new(director, 1)),
+    );
+    answers.stall_time = SHORT;
+    auth.write_all(b"FAIL\t1\tuser=foo\tcode=temp_fail\n").await.unwrap();
+    let ended = soon(answers.run()).await;
+    assert!(matches!(ended, ended::Ended::Stalled(ended::Side::Client)), "{ended}");
+    drop(client);
+
+    let ((mut client, from_client), (to_auth, _auth)) = (tokio::io::duplex(4096), tokio::io::duplex(16));
+    client.write_all(b"AUTH\t1\tPLAIN\tservice=imap\n").await.unwrap();
+    let ended = soon(connection::copy(from_client, to_auth, SHORT)).await;
+    assert_eq!(ended.to_string(), "the auth service does not read");
+}
+
+#[tokio::test]
 async fn authreply_refuses_other_protocols() {
     let site = Site::with("10.1.0.1").await;
     for first in
