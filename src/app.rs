@@ -1,9 +1,10 @@
 //! Wiring only: builds each room from its part of the settings, and owns the order of reload and shutdown.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -11,13 +12,13 @@ use crate::{
     backend::{Backends, HostStates},
     config::{
         self,
-        settings::{ListenerSettings, ProxyHeaderSettings, Settings},
+        settings::{AuthSource, ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
     director::{Director, DirectorError},
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
     observe::LogHandle,
-    relay::{BindError as RelayBindError, Relay, ServeError, Serving},
+    relay::{self, Relay},
     session::{Generation, Sessions, Stop},
     tls::{ClientTls, ServerTls, TlsError},
 };
@@ -48,10 +49,10 @@ pub enum StartError {
     Director(#[from] DirectorError),
     /// A socket for others cannot be made.
     #[error(transparent)]
-    RelayBind(#[from] RelayBindError),
+    RelayBind(#[from] relay::BindError),
     /// A socket for others cannot be served.
     #[error(transparent)]
-    Relay(#[from] ServeError),
+    Relay(#[from] relay::ServeError),
     /// Root privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
@@ -74,7 +75,11 @@ impl Prepared {
         }
         let relay = Relay::bind(&settings.relay)?;
         if let Some(user) = &settings.process.login_user {
-            lifecycle::drop_to(user)?;
+            let log = match &settings.log.target {
+                LogTarget::File(path) => Some(path.as_path()),
+                _ => None,
+            };
+            lifecycle::drop_to(user, log.as_slice())?;
         }
         Ok(Self { settings, bound, relay })
     }
@@ -87,14 +92,21 @@ pub struct App {
     sessions: Sessions,
     director: Director,
     /// Sockets for others; ended when dropped.
-    relay: Serving,
+    relay: relay::Serving,
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
-    listeners: HashMap<ListenerSettings, CancellationToken>,
+    listeners: HashMap<ListenerSettings, Serving>,
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
-    signals: Signals,
+    /// `None` while the program runs.
+    signals: Option<Signals>,
     log: Arc<LogHandle>,
+}
+
+/// A listener at work. Its socket is closed when the task has ended.
+struct Serving {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl App {
@@ -110,7 +122,7 @@ impl App {
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let (generation, generation_work) = build(&settings, None, &hosts)?;
+        let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
@@ -124,7 +136,7 @@ impl App {
             proxy_header,
             listeners: HashMap::new(),
             generation_work,
-            signals,
+            signals: Some(signals),
             log,
         };
         app.serve(bound);
@@ -138,11 +150,17 @@ impl App {
 
     /// Serves until asked to stop.
     pub async fn run(mut self) -> Result<(), StartError> {
+        let Some(mut signals) = self.signals.take() else { return Ok(()) };
+        announce(&self.settings);
         Supervisor.ready();
         loop {
-            match self.signals.next().await {
+            match signals.next().await {
                 Request::Stop => break,
-                Request::Reload => self.reload_and_report().await,
+                // Files and name servers may be slow; whatever is half done then is not needed any more.
+                Request::Reload => tokio::select! {
+                    () = self.reload_and_report() => {}
+                    () = signals.stop() => break,
+                },
                 Request::ReopenLogs => {
                     if let Err(error) = self.log.reopen() {
                         tracing::error!(target: "homing::app", "cannot reopen the log: {error}");
@@ -151,15 +169,18 @@ impl App {
             }
         }
         Supervisor.stopping();
-        self.shut_down().await;
+        self.shut_down(&mut signals).await;
         Ok(())
     }
 
     async fn reload_and_report(&mut self) {
         Supervisor.reloading();
         tracing::warn!(target: "homing::app", "SIGHUP received - reloading configuration");
-        if let Err(error) = self.reload().await {
-            tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
+        match self.reload().await {
+            Ok(()) => tracing::info!(target: "homing::app", "the new configuration is in use"),
+            Err(error) => {
+                tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
+            }
         }
         Supervisor.ready();
     }
@@ -169,7 +190,12 @@ impl App {
         let Some(path) = self.config.clone() else { return Ok(()) };
         // Reads files and resolves names.
         let outcome = tokio::task::spawn_blocking(move || config::load(&path)).await?;
-        let settings = outcome.settings.ok_or_else(|| ReloadError::Config(outcome.report.to_string()))?;
+        let Some(settings) = outcome.settings else {
+            for line in outcome.report.errors() {
+                tracing::error!(target: "homing::config", "{line}");
+            }
+            return Err(ReloadError::Config(outcome.report.summary()));
+        };
         for line in outcome.report.warnings() {
             tracing::warn!(target: "homing::config", "{line}");
         }
@@ -177,40 +203,50 @@ impl App {
         Ok(())
     }
 
+    /// All or nothing, but for an address that has to be taken from an old listener: should another program be
+    /// faster, it is missing until the next reload.
     async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
         let settings = Arc::new(settings);
         let current = self.sessions.generation();
-        let auth = (self.settings.auth == settings.auth).then(|| current.auth().clone());
-        let (generation, generation_work) = build(&settings, auth, &self.hosts)?;
-        let added: Vec<_> =
-            settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned().collect();
+        let kept = Kept {
+            auth: (self.settings.auth == settings.auth).then(|| current.auth().clone()),
+            tls: current.tls().cloned(),
+        };
+        let (generation, generation_work) = build(&settings, kept, &self.hosts)?;
+        let added = settings.listeners.iter().filter(|l| !self.listeners.contains_key(*l)).cloned();
         let removed: Vec<_> =
             self.listeners.keys().filter(|l| !settings.listeners.contains(l)).cloned().collect();
-        // An address whose role changes is bound only after the old listener let go of it.
-        let replaced = |l: &ListenerSettings| removed.iter().any(|r| r.address == l.address);
-        let (late, early): (Vec<_>, Vec<_>) = added.into_iter().partition(replaced);
+        let taken = |l: &ListenerSettings| removed.iter().any(|r| overlap(r.address, l.address));
+        let (late, early): (Vec<_>, Vec<_>) = added.partition(taken);
+        probe(&late)?;
         let bound = bind(&early)?;
         self.director.reload(&settings.director).await?;
-        for listener in &removed {
-            if let Some(stop) = self.listeners.remove(listener) {
-                stop.cancel();
-            }
-        }
+        // From here on the new configuration holds.
+        let ending = removed.iter().filter_map(|listener| self.listeners.remove(listener)).collect();
         self.proxy_header.store(Arc::new(settings.proxy_header.clone()));
         self.sessions.set_generation(generation);
         self.generation_work = generation_work;
         self.warn_of_fixed(&settings);
-        let ends_sessions = settings.process.shutdown_clients;
         self.settings = settings;
         self.serve(bound);
-        if !late.is_empty() {
-            tokio::time::sleep(REBIND_PAUSE).await;
-            self.serve(bind(&late)?);
-        }
-        if ends_sessions {
+        self.replace(ending, &late).await;
+        if self.settings.process.shutdown_clients {
             self.sessions.registry().stop_all(Stop::Shutdown);
         }
         Ok(())
+    }
+
+    /// Ends old listeners, and then binds what they were in the way of.
+    async fn replace(&mut self, old: Vec<Serving>, late: &[ListenerSettings]) {
+        stop_listening(old).await;
+        for listener in late {
+            match bind(std::slice::from_ref(listener)) {
+                Ok(bound) => self.serve(bound),
+                Err(error) => {
+                    tracing::error!(target: "homing::app", "{error}; tried again at the next reload")
+                }
+            }
+        }
     }
 
     /// Names what a reload cannot change.
@@ -237,25 +273,23 @@ impl App {
             let serve = listener.run(Arc::clone(&self.proxy_header), stop.clone(), move |accepted| {
                 sessions.spawn(accepted);
             });
-            tokio::spawn(serve);
-            self.listeners.insert(settings, stop);
+            self.listeners.insert(settings, Serving { stop, task: tokio::spawn(serve) });
         }
     }
 
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
-    async fn shut_down(mut self) {
-        for (_, stop) in self.listeners.drain() {
-            stop.cancel();
-        }
+    async fn shut_down(mut self, signals: &mut Signals) {
+        stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
         drop(self.relay);
         let registry = Arc::clone(self.sessions.registry());
-        if !self.settings.process.shutdown_clients {
+        if self.settings.process.shutdown_clients {
+            tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());
+        } else {
             tracing::info!(target: "homing::app", "stopping; {} sessions live on until they end", registry.len());
-            let again = async { while self.signals.next().await != Request::Stop {} };
             tokio::select! {
                 () = registry.emptied() => {}
-                () = again => {}
+                () = signals.stop() => {}
             }
         }
         registry.stop_all(Stop::Shutdown);
@@ -267,17 +301,42 @@ impl App {
     }
 }
 
-/// Time for a listener task to close its socket before the same address is bound again.
-const REBIND_PAUSE: Duration = Duration::from_millis(100);
-
 #[derive(Debug, Error)]
 enum ReloadError {
-    #[error("the new configuration has errors\n{0}")]
+    #[error("the new configuration has {0}")]
     Config(String),
     #[error("reading the configuration failed: {0}")]
     Reading(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// Builds what the settings describe, as a start would, but binds and serves nothing. Names are resolved.
+pub async fn rehearse(settings: Settings) -> Result<(), StartError> {
+    let settings = Arc::new(settings);
+    if let Some(user) = &settings.process.login_user {
+        lifecycle::can_drop_to(user)?;
+    }
+    Director::new(&settings.director).await?;
+    // What it spawns never runs: nothing is awaited behind it.
+    build(&settings, Kept::default(), &Arc::default())?;
+    Ok(())
+}
+
+/// Says who serves, and who checks passwords: a configuration chooses that in several ways.
+fn announce(settings: &Settings) {
+    let mut protocols: Vec<_> =
+        settings.listeners.iter().map(|listener| listener.service.auth_name()).collect();
+    protocols.dedup();
+    let passwords = match &settings.auth.source {
+        AuthSource::Socket(path) => format!("the auth service at {}", path.display()),
+        AuthSource::Embedded(_) => "the passdbs of the configuration".to_owned(),
+    };
+    let (version, protocols) = (env!("CARGO_PKG_VERSION"), protocols.join(", "));
+    tracing::info!(
+        target: "homing::app",
+        "Homing v{version} starting up for {protocols}; passwords are checked by {passwords}"
+    );
 }
 
 /// An address of a family that this machine does not have (`::` without IPv6) is left out.
@@ -295,13 +354,52 @@ fn bind(listeners: &[ListenerSettings]) -> Result<Vec<(ListenerSettings, Listene
     Ok(bound)
 }
 
+/// Ends listeners; their sockets are closed then. All of them before the first wait, which may be cut short.
+async fn stop_listening(listeners: Vec<Serving>) {
+    listeners.iter().for_each(|serving| serving.stop.cancel());
+    for serving in listeners {
+        // If it has panicked it has ended, too.
+        let _ = serving.task.await;
+    }
+}
+
+/// True if two listeners cannot be bound at the same time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && same_ip
+}
+
+/// Asks whether this machine has the addresses, at a port that is free: they cannot be bound yet.
+fn probe(listeners: &[ListenerSettings]) -> Result<(), BindError> {
+    for settings in listeners {
+        let address = SocketAddr::new(settings.address.ip(), 0);
+        match Listener::bind(&ListenerSettings { address, ..settings.clone() }) {
+            Err(error) if !error.is_missing_family() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What goes on over a reload.
+#[derive(Default)]
+struct Kept {
+    /// If its settings have not changed.
+    auth: Option<Auth>,
+    /// Its ticket keys are kept.
+    tls: Option<ServerTls>,
+}
+
 /// Everything that depends on the settings and is replaced as a whole, and what ends its background work.
 fn build(
     settings: &Arc<Settings>,
-    auth: Option<Auth>,
+    kept: Kept,
     hosts: &Arc<HostStates>,
 ) -> Result<(Generation, DropGuard), StartError> {
-    let tls = ServerTls::new(&settings.tls)?;
+    let tls = match &kept.tls {
+        Some(before) => before.successor(&settings.tls)?,
+        None => ServerTls::new(&settings.tls)?,
+    };
     let stop = CancellationToken::new();
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(stop.clone()));
@@ -310,9 +408,29 @@ fn build(
     let work = stop.drop_guard();
     let backends =
         Backends::new(settings.backend.clone(), ClientTls::new(&settings.backend)?, Arc::clone(hosts));
-    let auth = match auth {
+    let auth = match kept.auth {
         Some(auth) => auth,
         None => Auth::start(&settings.auth)?,
     };
     Ok((Generation::new(Arc::clone(settings), auth, tls, backends), work))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_in_the_way_of_each_other() {
+        let overlap = |a: &str, b: &str| overlap(a.parse().unwrap(), b.parse().unwrap());
+        for (a, b) in
+            [("10.0.0.1:143", "10.0.0.1:143"), ("0.0.0.0:143", "10.0.0.1:143"), ("[::1]:1", "[::]:1")]
+        {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in
+            [("10.0.0.1:143", "10.0.0.2:143"), ("0.0.0.0:143", "10.0.0.1:993"), ("0.0.0.0:1", "[::]:1")]
+        {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+    }
 }

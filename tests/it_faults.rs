@@ -5,7 +5,10 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
+};
 
 use homing_login::Service;
 use support::{
@@ -130,13 +133,56 @@ fn a_backend_that_fails_is_a_temporary_failure_in_every_protocol() {
 
 #[test]
 fn a_refused_connection_is_retried_and_then_a_temporary_failure() {
-    let site = Site::start("127.20.4.1", |_| "proxy\thost=127.20.4.9\tport=9".to_owned(), "");
+    let fields = |_: &str| "proxy\thost=127.20.4.9\tport=9\tproxy_refresh=often".to_owned();
+    let site = Site::start("127.20.4.1", fields, "");
     for service in SERVICES {
         let mut client = site.client(service);
         assert_eq!(log_in(&mut client, service), unavailable(service));
         still_usable(&mut client, service);
     }
     site.homing.wait_for_log("connect(127.20.4.9, 9) failed: Connection refused (after 3 secs, 3 reconnects");
+    site.homing
+        .wait_for_log("Error: Auth service returned invalid proxy_refresh value 'often': user=<alice>");
+}
+
+#[test]
+fn a_client_that_waits_for_the_auth_service_is_not_taken_for_one_that_tries_nothing() {
+    let site = Site::start("127.20.8.1", |_| "proxy\thost=127.20.8.9".to_owned(), "");
+    drop(site.client(Service::Imap));
+    site.auth.stop();
+    wait_until(
+        || site.homing.log().matches(": EOF").count() >= 2,
+        "both connections to the service are gone",
+    );
+    let mut client = Client::connect(format!("{}:1143", site.ip).parse().unwrap());
+    assert_eq!(client.line(), "* OK Waiting for authentication process to respond..");
+    drop(client);
+    site.homing.wait_for_log("(disconnected before auth was ready, waited 1");
+    site.homing.wait_for_log("Warning: Auth process not responding, delayed sending initial response");
+}
+
+#[test]
+fn odd_words_of_a_backend_are_logged_with_the_login() {
+    let ip = "127.20.9.1";
+    let backend = TcpListener::bind((ip, 0)).unwrap();
+    let port = backend.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let mut stream = BufReader::new(backend.accept().unwrap().0);
+        stream.get_mut().write_all(b"* OK [CAPABILITY IMAP4rev1] ready\r\n").unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with("L LOGIN"), "{line}");
+        stream.get_mut().write_all(b"X OK stray tag\r\nL OK in\r\n").unwrap();
+        stream.read_line(&mut line).unwrap()
+    });
+    let site = Site::start(ip, move |_| format!("proxy\thost={ip}\tport={port}"), "");
+    let mut client = site.client(Service::Imap);
+    assert!(log_in(&mut client, Service::Imap).starts_with("a OK "));
+    drop(client);
+    let line = site.homing.wait_for_log("Unexpected input, ignoring: X OK stray tag");
+    assert!(line.contains(&format!("imap-login: Error: proxy(alice,{ip}:{port}): ")), "{line}");
+    assert!(line.contains("user=<alice>"), "{line}");
+    assert_eq!(serving.join().unwrap(), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
 };
@@ -28,7 +28,7 @@ struct Site {
 }
 
 impl Site {
-    fn start(ip: &'static str, more: &'static str) -> Self {
+    fn start(ip: &'static str, more: impl AsRef<str>) -> Self {
         let at = |port| SocketAddr::new(ip.parse().unwrap(), port);
         let imap = FakeBackend::start(at(2143), Service::Imap, Behaviour::Good);
         FakeBackend::start(at(2110), Service::Pop3, Behaviour::Good);
@@ -45,7 +45,7 @@ impl Site {
         });
         let homing = Homing::start_in(
             folder,
-            |path| configuration(path, ip, more),
+            |path| configuration(path, ip, more.as_ref()),
             format!("{ip}:1190").parse().unwrap(),
         );
         Self { homing, imap, _auth: auth, ip }
@@ -62,10 +62,22 @@ impl Site {
         client
     }
 
-    fn rewrite(&self, more: &str) {
+    /// Waits until a reload shows.
+    fn await_greeting(&self, greeting: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let mut client = Client::connect(format!("{}:1143", self.ip).parse().unwrap());
+            if client.line().ends_with(greeting) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "the new configuration is not used");
+        }
+    }
+
+    fn rewrite(&self, more: impl AsRef<str>) {
         let folder = self.homing.folder();
         let own = format!("base_dir = {0}\nlog_path = {0}/log\n", folder.display());
-        fs::write(self.homing.config(), own + &configuration(folder, self.ip, more)).unwrap();
+        fs::write(self.homing.config(), own + &configuration(folder, self.ip, more.as_ref())).unwrap();
     }
 }
 
@@ -77,6 +89,13 @@ fn configuration(folder: &Path, ip: &str, more: &str) -> String {
          service imap-login {{\n client_limit = 10000\n service_count = 0\n process_limit = 1\n inet_listener imap {{\n  port = 1143\n }}\n inet_listener imaps {{\n  port = 1993\n }}\n}}\n\
          service pop3-login {{\n inet_listener pop3 {{\n  port = 1110\n }}\n inet_listener pop3s {{\n  port = 0\n }}\n}}\n\
          service managesieve-login {{\n inet_listener sieve {{\n  port = 1190\n }}\n}}\n{more}\n"
+    )
+}
+
+/// One more listener for IMAP; sessions outlive reloads.
+fn listener(address: &str, port: u16) -> String {
+    format!(
+        "shutdown_clients = no\nservice imap-login {{\n inet_listener wide {{\n  address = {address}\n  port = {port}\n }}\n}}"
     )
 }
 
@@ -128,7 +147,7 @@ fn stop_with_shutdown_clients_no_lets_sessions_end_by_themselves() {
     let mut waiting = site.client(1143);
     site.homing.signal("TERM");
     site.homing.wait_for_log("sessions live on");
-    assert!(std::net::TcpStream::connect((site.ip, 1143)).is_err(), "SD-04: new connections are refused");
+    assert!(TcpStream::connect((site.ip, 1143)).is_err(), "SD-04: new connections are refused");
     assert_eq!(forwarding.ask("hello"), "echo hello");
     let answer = waiting.ask("a LOGIN user2 pw");
     assert!(answer.starts_with("a OK"), "SD-04: a waiting client can still log in: {answer}");
@@ -155,14 +174,7 @@ fn reload_with_shutdown_clients_no_keeps_sessions_and_their_backends() {
     let mut waiting = site.client(1143);
     site.rewrite("shutdown_clients = no\nlogin_greeting = Second.");
     site.homing.signal("HUP");
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        let mut client = Client::connect(format!("{}:1143", site.ip).parse().unwrap());
-        if client.line().ends_with("Second.") {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "the new configuration is not used");
-    }
+    site.await_greeting("Second.");
     assert_eq!(forwarding.ask("hello"), "echo hello", "SD-06");
     assert!(waiting.ask("a NOOP").starts_with("a OK"), "SD-06");
 }
@@ -180,6 +192,36 @@ fn a_wrong_configuration_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_listener_can_shrink_to_one_address() {
+    let wide = |address| listener(address, 24143);
+    let site = Site::start("127.21.20.1", wide("0.0.0.0"));
+    let other: SocketAddr = "127.21.20.2:24143".parse().unwrap();
+    Client::greeted(other);
+    site.rewrite(wide("127.21.20.1"));
+    site.homing.signal("HUP");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let wait = |done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(std::time::Instant::now() < deadline, "{}", site.homing.log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    wait(&|| TcpStream::connect(other).is_err());
+    wait(&|| TcpStream::connect("127.21.20.1:24143").is_ok());
+    Client::greeted("127.21.20.1:24143".parse().unwrap());
+}
+
+#[test]
+fn a_listener_is_not_given_up_for_an_address_that_does_not_exist() {
+    let site = Site::start("127.21.21.1", listener("0.0.0.0", 24144));
+    // RFC 5737: no interface has it.
+    site.rewrite(listener("192.0.2.1", 24144));
+    site.homing.signal("HUP");
+    site.homing.wait_for_log("the old configuration stays");
+    Client::greeted("127.21.21.1:24144".parse().unwrap());
+}
+
+#[test]
 fn certificates_are_read_again_without_touching_sessions() {
     let site = Site::start("127.21.6.1", "");
     let mut forwarding = site.logged_in(1);
@@ -191,6 +233,28 @@ fn certificates_are_read_again_without_touching_sessions() {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     assert_eq!(forwarding.ask("hello"), "echo hello");
+}
+
+#[test]
+fn a_reload_keeps_the_tickets_that_clients_have() {
+    let site = Site::start("127.21.22.1", "shutdown_clients = no");
+    let ticket = site.homing.folder().join("ticket");
+    let shake = |option: &str| {
+        // In TLS 1.2 the ticket is part of the handshake.
+        let client = Command::new("openssl")
+            .args(["s_client", "-tls1_2", "-connect", &format!("{}:1993", site.ip), option])
+            .arg(&ticket)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&client.stdout).into_owned()
+    };
+    assert!(shake("-sess_out").contains("New, TLSv1.2"));
+    site.rewrite("shutdown_clients = no\nlogin_greeting = Second.");
+    site.homing.signal("HUP");
+    site.await_greeting("Second.");
+    let second = shake("-sess_in");
+    assert!(second.contains("Reused, TLSv1.2"), "{second}");
 }
 
 /// The names in the certificate that port 1993 shows, read by openssl.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,9 @@ const READ_BYTES: usize = 4096;
 
 /// Lines for the client kept during one login; more than this is dropped, since no sane backend sends them.
 const CLIENT_LINES_BYTES_MAX: usize = 16 * 1024;
+
+/// Warnings kept during one login; one or two tell what is wrong with a backend.
+const WARNINGS_MAX: usize = 16;
 
 /// A failed attempt.
 #[derive(Debug, Clone)]
@@ -67,6 +70,7 @@ pub enum Cause {
 pub(super) struct Traces {
     pub(super) client_lines: Vec<Bytes>,
     client_lines_bytes: usize,
+    pub(super) warnings: Vec<String>,
     pub(super) capabilities: Option<String>,
     sent: u64,
 }
@@ -81,7 +85,8 @@ pub(super) async fn attempt(
     let begun = Instant::now();
     let limit = limit_of(backends, request);
     let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
-    let stream = tcp(backends, request, started, deadline).await?;
+    let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
+    let stream = tcp(backends, request, source, started, deadline).await?;
     let local = stream.local_addr().ok();
     let mut dialogue = dialogue_for(request, traces.capabilities.clone());
     traces.sent = 0;
@@ -91,7 +96,7 @@ pub(super) async fn attempt(
         traces.capabilities = Some(capabilities.to_owned());
     }
     match result {
-        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent }),
+        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent, source }),
         Err(broken) => Err(broken.into_failure(dialogue.state(), begun.elapsed(), local)),
     }
 }
@@ -134,6 +139,7 @@ pub(super) fn limit_of(backends: &Backends, request: &LoginRequest<'_>) -> Optio
 async fn tcp(
     backends: &Backends,
     request: &LoginRequest<'_>,
+    source: Option<IpAddr>,
     started: Instant,
     deadline: tokio::time::Instant,
 ) -> Result<TcpStream, LoginFailure> {
@@ -143,7 +149,6 @@ async fn tcp(
         let failure = connect_failure("Host is down".to_owned());
         return Err(LoginFailure { failure, cause: Cause::HostDown, local: None });
     };
-    let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
     let connected = match tokio::time::timeout_at(deadline, connect::connect(destination, source)).await {
         Ok(result) => result,
         Err(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error())),
@@ -212,9 +217,7 @@ async fn drive(
                     dialogue.handle(BackendInput::TlsUp);
                 }
                 BackendOutput::ClientLine(line) => traces.keep_client_line(line),
-                BackendOutput::Warning(text) => {
-                    tracing::warn!(target: "homing::backend", session = %request.client.session, "{text}");
-                }
+                BackendOutput::Warning(text) => traces.keep_warning(text),
                 BackendOutput::LoggedIn(success) => return Ok((transport, success)),
                 BackendOutput::Failed(failure) => return Err(Broken::Dialogue(failure)),
             }
@@ -233,6 +236,12 @@ impl Traces {
         self.client_lines_bytes += line.len();
         if self.client_lines_bytes <= CLIENT_LINES_BYTES_MAX {
             self.client_lines.push(line);
+        }
+    }
+
+    fn keep_warning(&mut self, text: String) {
+        if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push(text);
         }
     }
 }

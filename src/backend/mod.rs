@@ -44,6 +44,8 @@ pub struct LoginRequest<'a> {
 pub struct LoginOutcome {
     /// Lines for the client that arrived during the login, in order.
     pub client_lines: Vec<Bytes>,
+    /// What was odd about the backend, in words for the log; escaped.
+    pub warnings: Vec<String>,
     /// IMAP capabilities to remember for the next login of this client connection.
     pub capabilities: Option<String>,
     /// Attempts after the first.
@@ -62,6 +64,8 @@ pub struct BackendStream {
     pub success: BackendSuccess,
     /// Bytes written to the backend so far.
     pub sent: u64,
+    /// The address it was asked to come from, by the auth reply or `login_source_ips`.
+    pub source: Option<IpAddr>,
 }
 
 impl Backends {

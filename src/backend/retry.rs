@@ -35,6 +35,7 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>) -> Log
     };
     LoginOutcome {
         client_lines: std::mem::take(&mut traces.client_lines),
+        warnings: std::mem::take(&mut traces.warnings),
         capabilities: traces.capabilities.take().or(request.known_capabilities),
         reconnects,
         took: started.elapsed(),

@@ -42,6 +42,9 @@ enum Command {
         /// Print all settings, secrets hidden.
         #[arg(short = 'a', long, conflicts_with = "non_defaults")]
         all: bool,
+        /// List the settings of Dovecot that do nothing here, and why.
+        #[arg(short = 'i', long)]
+        ignored: bool,
     },
     /// Serve a few users from tiny backends inside the program, on loopback.
     Demo,
@@ -51,7 +54,9 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
-        Command::Check { config, non_defaults, all } => check::check(&config, non_defaults, all),
+        Command::Check { config, non_defaults, all, ignored } => {
+            check::check(&config, &check::Shown { non_defaults, all, ignored })
+        }
         Command::Demo => crate::demo::main(),
     }
 }

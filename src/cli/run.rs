@@ -11,7 +11,8 @@ use crate::{
 pub(super) fn run(path: &Path) -> ExitCode {
     let outcome = config::load(path);
     let Some(settings) = outcome.settings else {
-        complain(&format!("the configuration has errors\n{}", outcome.report));
+        let errors: Vec<_> = outcome.report.errors().collect();
+        complain(&format!("the configuration has errors\n{}", errors.join("\n")));
         return ExitCode::from(EXIT_CONFIG);
     };
     let log = match observe::start(&settings.log, &settings.process.instance_name) {
@@ -50,6 +51,8 @@ fn serve(prepared: Prepared, path: &Path, log: observe::LogHandle) -> ExitCode {
         let app = App::start(prepared, Some(path.to_owned()), Arc::clone(&log)).await?;
         app.run().await
     });
+    // What still blocks (a file system or a name server that does not answer) must not keep the process.
+    runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -16,7 +16,7 @@ use super::{
 const HIDDEN: &str = "(hidden)";
 
 /// The settings that Homing uses: those that differ from their defaults, or `all`. Blocks are shown if they are
-/// configured.
+/// configured and used.
 pub fn dump(parsed: &Parsed, all: bool) -> String {
     let root = &parsed.root;
     let mut text = String::new();
@@ -29,6 +29,8 @@ pub fn dump(parsed: &Parsed, all: bool) -> String {
 
 fn block_text(text: &mut String, block: &Block, depth: usize) {
     let table = match block.kind.as_str() {
+        "protocol" if !known::is_served(&block.name) => return,
+        "service" if !known::LOGIN_SERVICES.contains(&block.name.as_str()) => return,
         "protocol" | "local" | "remote" | "local_name" => known::TOP,
         "service" => known::LOGIN_SERVICE,
         "inet_listener" => known::INET_LISTENER,

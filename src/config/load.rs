@@ -35,6 +35,10 @@ const VERSION_24: &[&str] = &["dovecot_config_version", "dovecot_storage_version
 pub fn load(path: &Path) -> Outcome {
     let mut report = Report::default();
     let root = grammar::read(path, schema::default_of, &mut report);
+    if report.has_errors() && root.settings.is_empty() && root.blocks.is_empty() {
+        // The file cannot be read; what it does not set is no problem of its own.
+        return Outcome { settings: None, report, parsed: Parsed { root } };
+    }
     if let Some(setting) = VERSION_24.iter().find_map(|name| root.settings.get(*name)) {
         // Nearly every line of it would be a problem of its own.
         let mut report = Report::default();

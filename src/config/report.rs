@@ -38,10 +38,40 @@ impl Report {
         self.problems.iter().any(|problem| problem.level == Level::Error)
     }
 
-    /// `FILE:LINE: warning: text`, one line each. What is ignored is not among them: it is worth telling
-    /// whoever checks a configuration, not at every start.
+    /// `FILE:LINE: text`, one line each.
+    pub fn errors(&self) -> impl Iterator<Item = String> {
+        self.of_level(Level::Error)
+    }
+
+    /// `FILE:LINE: warning: text`, one line each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.problems.iter().filter(|problem| problem.level == Level::Warning).map(ToString::to_string)
+        self.of_level(Level::Warning)
+    }
+
+    /// `FILE:LINE: ignored: text`, one line each. A packaged configuration has dozens of them, so they are only worth
+    /// telling whoever asks.
+    pub fn ignored_settings(&self) -> impl Iterator<Item = String> {
+        self.of_level(Level::Ignored)
+    }
+
+    fn of_level(&self, level: Level) -> impl Iterator<Item = String> {
+        self.problems.iter().filter(move |problem| problem.level == level).map(ToString::to_string)
+    }
+
+    /// What everything amounts to, in one line: `ok, 1 warning, 20 ignored`.
+    pub fn summary(&self) -> String {
+        let count = |level| self.problems.iter().filter(|problem| problem.level == level).count();
+        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+        let plural = |n: usize, word| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let mut parts = vec![if errors == 0 { "ok".to_owned() } else { plural(errors, "error") }];
+        if warnings > 0 {
+            parts.push(plural(warnings, "warning"));
+        }
+        match count(Level::Ignored) {
+            0 => {}
+            ignored => parts.push(format!("{ignored} ignored")),
+        }
+        parts.join(", ")
     }
 
     pub(super) fn error(&mut self, position: &Position, text: impl fmt::Display) {
@@ -121,6 +151,20 @@ mod tests {
         assert!(report.has_errors());
         assert_eq!(report.to_string(), "a:7: e \nb:9: warning: w1\na:1: warning: w2\nb:1: ignored: i\n");
         assert_eq!(report.warnings().collect::<Vec<_>>(), ["b:9: warning: w1", "a:1: warning: w2"]);
+        assert_eq!(report.errors().collect::<Vec<_>>(), ["a:7: e "]);
+        assert_eq!(report.ignored_settings().collect::<Vec<_>>(), ["b:1: ignored: i"]);
+    }
+
+    #[test]
+    fn the_summary_counts() {
+        let mut report = Report::default();
+        assert_eq!(report.summary(), "ok");
+        report.ignored(&at(0, "a", 1), "i");
+        report.warning(&at(0, "a", 1), "w");
+        assert_eq!(report.summary(), "ok, 1 warning, 1 ignored");
+        report.error(&at(0, "a", 1), "e");
+        report.error(&at(0, "a", 2), "e");
+        assert_eq!(report.summary(), "2 errors, 1 warning, 1 ignored");
     }
 
     #[test]

@@ -65,7 +65,7 @@ async fn serve(listener: TcpListener, ip: Ipv4Addr, port: u16) {
 }
 
 async fn talk(stream: TcpStream, mut dialogue: Box<dyn LineDialogue>) -> io::Result<()> {
-    // Answers to pipelined commands are small writes one after the other.
+    // Short answers must not wait for the proxy's delayed acknowledgement, 40 ms each.
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     stream.write_all(dialogue.greeting().as_bytes()).await?;

@@ -123,7 +123,8 @@ const INSTRUCTIONS: &str = "Homing demo. Listening on 127.0.0.1:
   IMAP 1143 (STARTTLS)   IMAPS 1993   POP3 1110 (STLS)   POP3S 1995   ManageSieve 4190 (STARTTLS)
 
 Users: alice/wonderland  bob/builder  carol/singer  dave/diver
-Each user belongs to one of three backends inside this program, the same one in every protocol. Try:
+Each user belongs to one of three backends inside this program, the same one in every protocol. The log appears in
+this terminal; a wrong password leaves the line that fail2ban reads. Paste into another one:
 
 IMAP, read the one message (it names the backend):
   curl -s 'imap://127.0.0.1:1143/INBOX;UID=1' -u alice:wonderland

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::core::{FormatError, MailServerError, OperationError, UserHash};
+use super::core::{FormatError, MailServerError, OperationError, UserHash, Wait};
 
 /// Why the director does not start, or refuses a reload. Nobody sees it but the log.
 #[derive(Debug, Error)]
@@ -27,9 +27,12 @@ pub enum PlaceError {
     /// There is no director; the auth service must name the host. Told as `[UNAVAILABLE]`.
     #[error("host not given")]
     NoDirector,
-    /// No usable backend with this tag, for the whole time. Told as a temporary failure (spec/director.md 8.1).
-    #[error("Timeout because no hosts - queued for {waited_secs} secs (user hash {hash}, tag '{tag}')")]
-    NoHost {
+    /// No usable backend with this tag, or the user was being moved, for the whole time. Told as a temporary failure
+    /// (spec/director.md 8.1).
+    #[error("Timeout because {wait} - queued for {waited_secs} secs (user hash {hash}, tag '{tag}')")]
+    Timeout {
+        /// The last reason.
+        wait: Wait,
         /// How long the login waited.
         waited_secs: u64,
         /// The user.

@@ -1,23 +1,28 @@
 //! Which backend a user belongs to. [`core`] decides; this room gives it time, addresses of names and a lock, and
 //! hands out placements as guards. It does not know dialects, auth services or TLS.
 
+mod clock;
 pub mod core;
 mod error;
-mod expiry;
 mod foreign;
 mod names;
 mod placement;
 mod tables;
+mod timer;
+mod told;
 
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use homing_login::UserName;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::core::{Hosts, MailServer, Naming, Table, UsernameFormat};
+use self::core::{
+    Action, Hosts, MailServer, Naming, Operation, OperationError, Origin, Rules, Table, UsernameFormat,
+};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
 use foreign::Foreign;
@@ -34,8 +39,8 @@ const QUEUE_TIME: Duration = Duration::from_secs(30);
 pub struct Director {
     tables: Arc<Tables>,
     foreign: Arc<Foreign>,
-    /// Tells waiting logins that the backends have changed. Its end ends the timer.
-    changes: watch::Sender<()>,
+    /// Ends the timer with the last clone, though placements may live on.
+    _timer: Arc<DropGuard>,
 }
 
 /// A login that asks for its backend.
@@ -53,22 +58,22 @@ impl Director {
     pub async fn new(settings: &DirectorSettings) -> Result<Self, DirectorError> {
         let table = table(settings, &Hosts::default()).await?;
         let tables = Arc::new(Tables::new(table, !settings.mail_servers.is_empty()));
-        let (changes, watcher) = watch::channel(());
-        tokio::spawn(expiry::run(Arc::downgrade(&tables), watcher));
-        Ok(Self { tables, foreign: Foreign::start(settings.user_expire), changes })
+        let end = CancellationToken::new();
+        tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
+        let foreign = Foreign::start(settings.user_expire);
+        Ok(Self { tables, foreign, _timer: Arc::new(end.drop_guard()) })
     }
 
-    /// Takes over changed settings, or nothing of them. Mappings and sessions survive: a backend that is gone takes
-    /// no new users, and those with sessions stay there until the last one has ended.
+    /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while
+    /// running ([`Operation::Configure`]).
     pub async fn reload(&self, settings: &DirectorSettings) -> Result<(), DirectorError> {
         let table = table(settings, &self.tables.hosts()).await?;
         self.tables.configure(table, !settings.mail_servers.is_empty())?;
         self.foreign.set_expire(settings.user_expire);
-        self.changes.send_replace(());
         Ok(())
     }
 
-    /// Gives a login its backend. Waits for a while if none is usable now. The session counts from here until the
+    /// Gives a login its backend. Waits for a while if none is usable now or the user is being moved. The session counts from here until the
     /// placement is dropped.
     pub async fn place(&self, request: PlaceRequest<'_>) -> Result<Placement, PlaceError> {
         self.place_within(QUEUE_TIME, request).await
@@ -80,13 +85,15 @@ impl Director {
         request: PlaceRequest<'_>,
     ) -> Result<Placement, PlaceError> {
         let deadline = Instant::now() + patience;
-        let mut changes = self.changes.subscribe();
+        let mut wakes = self.tables.wakes();
         loop {
-            if let Some(placement) = Placement::take(&self.tables, request)? {
-                return Ok(placement);
-            }
-            if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                return Err(PlaceError::NoHost {
+            let wait = match Placement::take(&self.tables, request)? {
+                Ok(placement) => return Ok(placement),
+                Err(wait) => wait,
+            };
+            if tokio::time::timeout_at(deadline, wakes.changed()).await.is_err() {
+                return Err(PlaceError::Timeout {
+                    wait,
                     waited_secs: patience.as_secs(),
                     hash: self.tables.hash(request.user),
                     tag: homing_wire::printable(request.tag),
@@ -98,7 +105,15 @@ impl Director {
     /// Ends the sessions of a user, logins in progress included. Sessions are found by what was hashed, never by
     /// a login name (spec/director.md 10, W1, W2).
     pub fn kick(&self, user: &UserName) {
-        self.tables.kick(user);
+        let user = self.tables.hash(user);
+        // A kick cannot be refused.
+        let _told = self.tables.apply(Origin::Operator, Operation::KickUser { user });
+    }
+
+    /// Changes the tables and does what follows: kicks reach their sessions, waiting logins ask again, events are
+    /// logged. Returns what was done.
+    pub fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
+        self.tables.apply(origin, operation)
     }
 }
 
@@ -112,5 +127,16 @@ async fn table(settings: &DirectorSettings, known: &Hosts) -> Result<Table, Dire
     if hosts.is_empty() && !servers.is_empty() {
         return Err(DirectorError::NoHosts);
     }
-    Ok(Table { hosts, naming, expire: settings.user_expire })
+    Ok(Table { hosts, rules: rules(settings, naming) })
+}
+
+fn rules(settings: &DirectorSettings, naming: Naming) -> Rules {
+    Rules {
+        naming,
+        expire: settings.user_expire,
+        kick_delay: settings.user_kick_delay,
+        moves_max: NonZeroU32::new(settings.parallel_moves_max).unwrap_or(NonZeroU32::MIN),
+        // This program does not run one, whatever `director_flush_socket` says.
+        flush_program: false,
+    }
 }

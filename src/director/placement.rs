@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     PlaceError, PlaceRequest,
-    core::{Host, SessionKey},
+    core::{Host, SessionKey, Wait},
     tables::Tables,
 };
 
@@ -20,11 +20,14 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Registers a session; `None` if no backend is usable.
-    pub(super) fn take(tables: &Arc<Tables>, request: PlaceRequest<'_>) -> Result<Option<Self>, PlaceError> {
-        let Some((placed, kicked)) = tables.place(request)? else { return Ok(None) };
+    /// Registers a session, or says why that has to wait.
+    pub(super) fn take(
+        tables: &Arc<Tables>,
+        request: PlaceRequest<'_>,
+    ) -> Result<Result<Self, Wait>, PlaceError> {
         let tables = Arc::clone(tables);
-        Ok(Some(Self { tables, session: placed.session, host: placed.host, kicked }))
+        let placed = tables.place(request)?;
+        Ok(placed.map(|(placed, kicked)| Self { tables, session: placed.session, host: placed.host, kicked }))
     }
 
     /// Address of the backend.

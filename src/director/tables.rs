@@ -3,23 +3,36 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use homing_login::UserName;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     PlaceError, PlaceRequest,
-    core::{Action, Core, Hosts, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash},
+    clock::Clock,
+    core::{
+        Action, Core, Hosts, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash,
+        Wait,
+    },
+    told,
 };
 
-/// Longest pause between two looks at the mappings: keeps sums of times small, whatever is configured.
-const EXPIRE_PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// Longest sleep of the timer: keeps sums of times small, whatever is configured.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
 /// What all clones of a director and all placements share.
-pub(super) struct Tables(Mutex<State>);
+pub(super) struct Tables {
+    state: Mutex<State>,
+    clock: Clock,
+    /// Tells waiting logins to ask again.
+    wakes: watch::Sender<()>,
+    /// Tells the timer that it sleeps too long.
+    sooner: Arc<Notify>,
+}
 
 struct State {
     core: Core,
@@ -27,60 +40,103 @@ struct State {
     configured: bool,
     /// How to end each session.
     stops: HashMap<SessionKey, CancellationToken>,
+    /// When the timer comes back; never, if `None`.
+    timer: Option<Moment>,
 }
 
 impl Tables {
     pub(super) fn new(table: Table, configured: bool) -> Self {
-        Self(Mutex::new(State { core: Core::new(table), configured, stops: HashMap::new() }))
+        let clock = Clock::new();
+        let core = Core::new(clock.now(), table);
+        let state = State { core, configured, stops: HashMap::new(), timer: None };
+        let (wakes, sooner) = (watch::Sender::new(()), Arc::default());
+        Self { state: Mutex::new(state), clock, wakes, sooner }
     }
 
-    /// Registers a session. `None`: no backend is usable.
+    /// Fires whenever waiting logins may ask again.
+    pub(super) fn wakes(&self) -> watch::Receiver<()> {
+        self.wakes.subscribe()
+    }
+
+    pub(super) fn sooner(&self) -> Arc<Notify> {
+        Arc::clone(&self.sooner)
+    }
+
+    /// Registers a session, or says why that has to wait.
     ///
     /// The name is hashed under the lock, since a reload must not change the rules between hashing and placing.
     pub(super) fn place(
         &self,
         request: PlaceRequest<'_>,
-    ) -> Result<Option<(Placed, CancellationToken)>, PlaceError> {
+    ) -> Result<Result<(Placed, CancellationToken), Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
-        let Some(placed) = state.core.place(Instant::now(), request.tag, hash) else {
-            return if state.configured { Ok(None) } else { Err(PlaceError::NoDirector) };
+        let placed = match state.core.place(self.clock.now(), request.tag, hash) {
+            Ok(placed) => placed,
+            Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
+            Err(wait) => return Ok(Err(wait)),
         };
         let stop = CancellationToken::new();
         state.stops.insert(placed.session, stop.clone());
-        Ok(Some((placed, stop)))
+        Ok(Ok((placed, stop)))
     }
 
     /// A session has ended.
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
         state.stops.remove(&session);
-        state.core.release(Instant::now(), session);
+        let actions = state.core.release(self.clock.now(), session);
+        self.perform(state, &actions);
     }
 
-    /// Forgets expired mappings; returns when to come back.
-    pub(super) fn expire(&self) -> Instant {
-        let core = &mut self.lock().core;
-        let now = Instant::now();
-        core.expire(now);
-        // What becomes idle later expires later.
-        core.next_expiry().unwrap_or_else(|| now + core.expire_time().min(EXPIRE_PAUSE_MAX))
+    /// Does what is due; returns when to come back.
+    pub(super) fn step(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        let actions = state.core.step(self.clock.now());
+        let next = state.core.next_step();
+        state.timer = next;
+        self.perform(state, &actions);
+        next.map(|next| Instant::now() + self.clock.until(next).min(SLEEP_MAX))
     }
 
     pub(super) fn configure(&self, table: Table, configured: bool) -> Result<(), OperationError> {
         let mut state = self.lock();
-        let actions = state.core.apply(Origin::Configuration, Operation::Configure(table))?;
+        let operation = Operation::Configure(table);
+        let actions = state.core.apply(self.clock.now(), Origin::Configuration, operation)?;
         state.configured = configured;
         tracing::debug!("hosts_hash={}", state.core.hosts().checksum());
-        perform(state, actions);
+        self.perform(state, &actions);
         Ok(())
     }
 
-    pub(super) fn kick(&self, user: &UserName) {
+    /// Changes the tables; returns what was done and told.
+    pub(super) fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
         let mut state = self.lock();
-        let user = state.core.hash(user.as_bytes());
-        if let Ok(actions) = state.core.apply(Origin::Operator, Operation::Kick { user }) {
-            perform(state, actions);
+        let actions = state.core.apply(self.clock.now(), origin, operation)?;
+        self.perform(state, &actions);
+        Ok(actions)
+    }
+
+    /// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
+    fn perform(&self, mut state: MutexGuard<'_, State>, actions: &[Action]) {
+        let stop = |action: &Action| match action {
+            Action::Kick { session } => state.stops.get(session).cloned(),
+            _ => None,
+        };
+        let stops: Vec<_> = actions.iter().filter_map(stop).collect();
+        let next = state.core.next_step();
+        let is_sooner = next.is_some_and(|next| state.timer.is_none_or(|timer| next < timer));
+        if is_sooner {
+            state.timer = next;
+        }
+        drop(state);
+        actions.iter().for_each(told::tell);
+        stops.iter().for_each(CancellationToken::cancel);
+        if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
+            self.wakes.send_replace(());
+        }
+        if is_sooner {
+            self.sooner.notify_one();
         }
     }
 
@@ -99,27 +155,15 @@ impl Tables {
         (core.user_count(), core.session_count())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Logins that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.wakes.receiver_count()
     }
-}
 
-/// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
-fn perform(state: MutexGuard<'_, State>, actions: Vec<Action>) {
-    let stop = |action: Action| match action {
-        Action::Kick { session } => state.stops.get(&session).cloned(),
-        Action::HostAdded { host, origin } => {
-            tracing::info!("backend {} added by {origin}", host.ip);
-            None
-        }
-        Action::HostRemoved { ip, users, origin } => {
-            tracing::info!("backend {ip} removed by {origin}; users whose sessions go on there: {users}");
-            None
-        }
-    };
-    let stops: Vec<_> = actions.into_iter().filter_map(stop).collect();
-    drop(state);
-    stops.iter().for_each(CancellationToken::cancel);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Tables {

@@ -20,7 +20,7 @@ pub(super) fn settings(mail_servers: &str) -> DirectorSettings {
         servers: Vec::new(),
         username_hash: "%Lu".to_owned(),
         user_expire: Duration::from_secs(900),
-        user_kick_delay: Duration::from_secs(2),
+        user_kick_delay: Duration::from_millis(50),
         parallel_moves_max: 100,
         parallel_kicks_max: 100,
         flush_socket: String::new(),
@@ -44,13 +44,13 @@ async fn place_soon(director: &Director, tag: &str) -> Result<Placement, PlaceEr
 
 /// A login that waits for a backend.
 async fn waiting(director: &Director) -> JoinHandle<Result<Placement, PlaceError>> {
-    let (there, before) = (director.clone(), director.changes.receiver_count());
+    let (there, before) = (director.clone(), director.tables.waiting());
     let user = UserName::from("foo");
     let login =
         tokio::spawn(
             async move { there.place_within(PATIENCE, PlaceRequest { user: &user, tag: b"" }).await },
         );
-    while director.changes.receiver_count() == before {
+    while director.tables.waiting() == before {
         tokio::task::yield_now().await;
     }
     login
@@ -183,6 +183,44 @@ async fn a_kick_ends_the_sessions_of_one_user() {
     assert!(!place(&director, "foo").await.kicked().is_cancelled(), "a kick is not a ban");
 }
 
+/// W1: a login that is placed but not yet at the backend is a session like any other.
+#[tokio::test]
+async fn w01_a_moved_user_logs_in_when_the_old_sessions_have_ended() {
+    let director = director("10.1.0.1-10.1.0.3").await;
+    let first = place(&director, "foo").await;
+    let user = director.tables.hash(&UserName::from("foo"));
+    let to = "10.1.0.1".parse().unwrap();
+    director.apply(Origin::Operator, Operation::MoveUser { user, ip: to }).unwrap();
+    timeout(PATIENCE, first.kicked().cancelled_owned()).await.unwrap();
+    let error = place_soon(&director, "").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Timeout because kill waiting: sessions on 10.1.0.3 to end: 1 - queued for 0 secs (user hash 2898073819, tag '')"
+    );
+    let login = waiting(&director).await;
+    drop(first);
+    let second = timeout(PATIENCE, login).await.unwrap().unwrap().unwrap();
+    assert_eq!(second.ip(), to);
+}
+
+#[tokio::test]
+async fn a_flush_goes_on_by_itself() {
+    let director = director("10.1.0.1").await;
+    let sessions = [place(&director, "foo").await, place(&director, "bar").await];
+    director.reload(&settings("10.1.0.1 10.1.0.2")).await.unwrap();
+    let ip = "10.1.0.1".parse().unwrap();
+    director.apply(Origin::Operator, Operation::SetVhosts { ip, vhosts: 0 }).unwrap();
+    let flush = self::core::Flushing::Safe { parallel: Some(1) };
+    director.apply(Origin::Operator, Operation::FlushHost { ip, flush }).unwrap();
+    for session in sessions {
+        timeout(PATIENCE, session.kicked().cancelled_owned()).await.unwrap();
+        drop(session);
+    }
+    for user in ["foo", "bar"] {
+        assert_eq!(place(&director, user).await.ip().to_string(), "10.1.0.2");
+    }
+}
+
 /// Many logins at once while backends come and go: whoever looks sees each user on one backend.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_user_is_on_two_backends_at_once() {
@@ -240,13 +278,22 @@ async fn the_timer_forgets_users() {
 #[tokio::test]
 async fn the_timer_ends_with_the_last_director() {
     let director = director("10.1.0.1").await;
-    let timer = tokio::spawn(expiry::run(Arc::downgrade(&director.tables), director.changes.subscribe()));
+    let tables = Arc::downgrade(&director.tables);
     let placement = place(&director, "foo").await;
+    // The timer holds the notifier beside the tables.
+    let sooner = director.tables.sooner();
     drop(director.clone());
-    assert!(!timer.is_finished());
+    assert_eq!(Arc::strong_count(&sooner), 3);
     drop(director);
-    timeout(PATIENCE, timer).await.unwrap().unwrap();
+    let ended = async {
+        while Arc::strong_count(&sooner) > 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, ended).await.unwrap();
+    assert!(tables.upgrade().is_some(), "the placement lives on");
     drop(placement);
+    assert!(tables.upgrade().is_none());
 }
 
 /// Lines that a real director has been given and has passed on (spec/director.md 5.2).

@@ -62,13 +62,11 @@ pub(super) fn poll_fill<'a>(
     Poll::Ready(Filled { bytes: buffer.get(..count).unwrap_or_default(), end })
 }
 
-/// `None` if there is more to come. A TLS peer that closes without `close_notify` has closed
-/// (spec/login-proxy.md 9.2); what it sent is whole, as every record is checked.
+/// `None` if there is more to come.
 fn end_of(read: io::Result<usize>) -> Option<SourceEnd> {
     match read {
         Ok(0) => Some(SourceEnd { error: None }),
         Ok(_) => None,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(SourceEnd { error: None }),
         Err(error) => Some(SourceEnd { error: Some(error) }),
     }
 }

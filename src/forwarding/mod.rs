@@ -31,7 +31,7 @@ use bytes::Bytes;
 pub use self::{
     counters::{Counters, counters},
     direction::HELD_BYTES_MAX,
-    pair::PEER_QUIET_MAX,
+    pair::{CLIENT_STUCK_MAX, PEER_QUIET_MAX},
     pipe_pool::PIPES_MAX,
 };
 use self::{pair::Pair, pipe_pool::PipePool};
@@ -92,9 +92,11 @@ pub struct End {
     pub server_blocked: bool,
     /// Why the side that ended did so, unless it closed in order. The text names the operation.
     pub error: Option<io::Error>,
-    /// The client's connection, not closed yet: the caller decides when ([`Transport::close`]). `None` if it broke.
-    /// The backend's connection is closed.
+    /// The client's connection, not closed yet: the caller decides when ([`Transport::close_within`]). `None` if it broke.
     pub client: Option<Transport>,
+    /// The backend's connection: the backend has been told that no more comes, but may not have closed yet. `None` if
+    /// it has ended.
+    pub backend: Option<Transport>,
 }
 
 /// What the ways of moving bytes need.
@@ -104,12 +106,15 @@ struct Means<'a> {
     pipes: &'a PipePool,
     /// [`PEER_QUIET_MAX`].
     quiet_max: Duration,
+    /// [`CLIENT_STUCK_MAX`].
+    stuck_max: Duration,
 }
 
 /// Forwards until one side ends or `stop` says so; `stop` is heeded at any time, also while a peer does not read.
 /// Dropping the future closes both connections.
 pub async fn forward(ends: Ends, stop: impl Future<Output = Stop>, counters: &Counters) -> End {
-    let means = Means { counters, pipes: PipePool::shared(), quiet_max: PEER_QUIET_MAX };
+    let pipes = PipePool::shared();
+    let means = Means { counters, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
     forward_by(means, ends, stop).await
 }
 

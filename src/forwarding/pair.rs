@@ -8,6 +8,8 @@
 //! - The backend ended or broke: the client gets all of it, however slowly it reads. What the client had sent by
 //!   then still goes to the backend, for [`PEER_QUIET_MAX`] at most. The client is not told (FIN): the caller may
 //!   want to let clients go one after the other (9.4).
+//! - The client takes nothing of what it is owed, for [`CLIENT_STUCK_MAX`]: the session is over. Only reading could
+//!   tell whether the backend is still there, and nothing is read while something is held.
 //! - Writing to a side failed: that side may have spoken before it closed; this is still passed on.
 
 use std::{
@@ -34,6 +36,11 @@ use crate::transport::Transport;
 /// see the end of their input finish the commands they have, which for a search in a large mailbox takes a while.
 pub const PEER_QUIET_MAX: Duration = Duration::from_secs(60);
 
+/// How long a client may take nothing of what it is owed. A kernel buffer of some megabytes asks for more only when a
+/// third of it is free, which takes a slow connection minutes; a machine that is gone is noticed by the kernel
+/// sooner. Without the limit a program that never reads would keep its session, and its user's place, for ever.
+pub const CLIENT_STUCK_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// How long a client may take for the last words. It was reading a moment ago, and they are short.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -54,8 +61,9 @@ pub(super) struct Pair<'a> {
     /// Nothing can reach the client.
     client_broke: bool,
     last_moved: Instant,
-    /// Ends what is left of a session. Boxed, since most of their lives sessions need none.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Ends what is left of a session, with the limit it was set for. Boxed, since most of their lives sessions need
+    /// none.
+    patience: Option<(Pin<Box<Sleep>>, Duration)>,
     _live: Live<'a>,
 }
 
@@ -137,6 +145,7 @@ impl<'a> Pair<'a> {
             server_blocked: self.up.is_blocked(),
             error: self.error,
             client: (!self.client_broke).then_some(self.client),
+            backend: self.down.source_end().is_none().then_some(self.backend),
         }
     }
 
@@ -213,25 +222,30 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Ready when what is left of the session has been quiet for too long.
+    /// Ready when the session, or what is left of it, has been quiet for too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let down_done = self.down_stage == Stage::Done;
         let client_ended = self.up_stage != Stage::Moving || self.up.source_end().is_some();
-        let delivering = self.down.source_end().is_some() && !down_done;
-        if delivering || !(client_ended || down_done) {
-            return Poll::Pending;
+        let quiet_max = match self.down.is_blocked() {
+            true => self.means.stuck_max,
+            false if client_ended || down_done => self.means.quiet_max,
+            // A timer that was needed before may be needed again.
+            false => return Poll::Pending,
+        };
+        if self.patience.as_ref().is_none_or(|(_, max)| *max != quiet_max) {
+            self.patience = Some((Box::pin(tokio::time::sleep(quiet_max)), quiet_max));
         }
-        let quiet_max = self.means.quiet_max;
-        loop {
-            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(quiet_max)));
+        while let Some((patience, _)) = &mut self.patience {
             ready!(patience.as_mut().poll(cx));
             // A backend that has ended is not waited for any longer, whatever the client still sends.
             if down_done || self.last_moved.elapsed() >= quiet_max {
-                return Poll::Ready(());
+                break;
             }
             let deadline = self.last_moved + quiet_max;
             patience.as_mut().reset(deadline.into());
         }
+        self.ended(EndedBy::Client, Some(named("write", &io::ErrorKind::TimedOut.into())));
+        Poll::Ready(())
     }
 }
 

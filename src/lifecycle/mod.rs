@@ -8,5 +8,5 @@ mod signals;
 
 pub use limits::raise_open_files;
 pub use notify::Supervisor;
-pub use privileges::{PrivilegeError, drop_to};
+pub use privileges::{PrivilegeError, can_drop_to, drop_to};
 pub use signals::{Request, Signals};

@@ -1,5 +1,10 @@
 //! Gives up root after the listening sockets are bound.
 
+use std::{
+    os::unix::fs::lchown,
+    path::{Path, PathBuf},
+};
+
 use nix::unistd::{Uid, User, setgid, setgroups, setuid};
 use rustix::{
     io,
@@ -21,6 +26,16 @@ pub enum PrivilegeError {
         /// The system's words.
         error: nix::Error,
     },
+    /// A file could not be given to the user.
+    #[error("{}: cannot change the owner to {user}: {error}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Whose it should be.
+        user: String,
+        /// The system's words.
+        error: std::io::Error,
+    },
 }
 
 /// What is kept of root: keys that only root can read are read again when they change, and a reload may add an
@@ -29,15 +44,16 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::
 
 /// Becomes `user` if started as root; does nothing otherwise. Capabilities belong to threads: only those started
 /// afterwards inherit what is kept, so this comes before the runtime.
-pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
+///
+/// Regular files among `files` are given to the user: to be opened again later, also after a rotation that copies
+/// the owner.
+pub fn drop_to(user: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
+    let Some(account) = account(user)? else { return Ok(()) };
     let refused = |error| PrivilegeError::Refused { user: user.to_owned(), error };
-    let account =
-        User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
-    if account.uid.is_root() {
-        return Ok(());
+    for file in files.iter().filter(|file| file.is_file()) {
+        lchown(file, Some(account.uid.as_raw()), Some(account.gid.as_raw())).map_err(|error| {
+            PrivilegeError::File { file: file.to_path_buf(), user: user.to_owned(), error }
+        })?;
     }
     let unkept = |error: io::Errno| refused(nix::Error::from_raw(error.raw_os_error()));
     set_keep_capabilities(true).map_err(unkept)?;
@@ -48,6 +64,22 @@ pub fn drop_to(user: &str) -> Result<(), PrivilegeError> {
     set_capabilities(None, kept).map_err(unkept)
 }
 
+/// Whether [`drop_to`] would find the user; for a check that changes nothing.
+pub fn can_drop_to(user: &str) -> Result<(), PrivilegeError> {
+    account(user).map(|_| ())
+}
+
+/// Whom to become; `None` if there is nothing to give up.
+fn account(user: &str) -> Result<Option<User>, PrivilegeError> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let refused = |error| PrivilegeError::Refused { user: user.to_owned(), error };
+    let account =
+        User::from_name(user).map_err(refused)?.ok_or_else(|| PrivilegeError::NoSuchUser(user.to_owned()))?;
+    Ok(Some(account).filter(|account| !account.uid.is_root()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,8 +87,12 @@ mod tests {
     #[test]
     fn unknown_users_are_refused_by_name() {
         if Uid::effective().is_root() {
-            let error = drop_to("no-such-user-here").unwrap_err().to_string();
-            assert!(error.contains("no-such-user-here"), "{error}");
+            let dropped = drop_to("no-such-user-here", &[]);
+            for attempt in [dropped, can_drop_to("no-such-user-here")] {
+                let error = attempt.unwrap_err().to_string();
+                assert!(error.contains("no-such-user-here"), "{error}");
+            }
+            can_drop_to("root").unwrap();
         }
     }
 }

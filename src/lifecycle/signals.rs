@@ -34,6 +34,14 @@ impl Signals {
         })
     }
 
+    /// Returns when the process is asked to stop; other requests wait for [`Signals::next`].
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// The next request.
     pub async fn next(&mut self) -> Request {
         tokio::select! {

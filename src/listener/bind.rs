@@ -22,8 +22,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds; needs no runtime, so that it can be done before there are threads. IPv6 sockets take no IPv4 connections, so `*` and `::` can
-    /// be bound beside each other, as `listen = *, ::` wants.
+    /// Binds; needs no runtime, so that it can be done before there are threads. IPv6 sockets take no IPv4
+    /// connections, so `*` and `::` can be bound beside each other, as `listen = *, ::` wants.
     pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
         let socket = listening(settings.address).map_err(|cause| BindError {
             name: settings.name.clone(),

@@ -1,7 +1,7 @@
 //! The log as an interface: fail2ban, CrowdSec and log analysers read its lines, so their words are kept
 //! here in one place and tested against those readers.
 //!
-//! - [`start`] sends all `tracing` events of the program to the configured destination. An event is queued
+//! - [`start()`] sends all `tracing` events of the program to the configured destination. An event is queued
 //!   and written by one thread, so a slow disk or syslog never holds a network thread; when the queue is full,
 //!   lines are dropped, counted, and the count is reported. Dropping the [`LogHandle`] writes what is queued.
 //! - [`LoginLog`] writes the lines about logins (spec/login-proxy.md 14) for a [`LoginContext`].

@@ -15,7 +15,7 @@ use crate::{
     director::Placement,
     forwarding::{self, EndedBy, Ends},
     observe::ProxyReason,
-    transport::Transport,
+    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
 };
 
 /// Forwards until the session is over.
@@ -23,6 +23,7 @@ pub(super) async fn run(handover: Handover) {
     let Handover { client, target, placement, address, backend, backend_unread, backend_sent } = handover;
     let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
     seat.logged_in(target.user.clone(), address);
+    super::lift_limits(transport.socket());
     let mut live = shared.pacing.enter(address);
     let farewell =
         generation.settings().process.shutdown_farewell.then(|| farewell(client.service)).flatten();
@@ -36,8 +37,11 @@ pub(super) async fn run(handover: Handover) {
         stopped = Some(reason);
         forwarding::Stop { farewell }
     };
-    let end = forwarding::forward(ends, stop, forwarding::counters()).await;
-    drop(placement);
+    let mut end = forwarding::forward(ends, stop, forwarding::counters()).await;
+    if let Some((placement, backend)) = placement.zip(end.backend.take()) {
+        let limit = generation.settings().director.user_kick_delay;
+        tokio::spawn(leave(placement, backend, limit));
+    }
     let by_server = end.by != EndedBy::Client && stopped != Some(ProxyReason::ShuttingDown);
     let spread = generation.settings().backend.disconnect_delay_max;
     let jitter = getrandom::u32().map_or(0, |r| (r % 100) as u8);
@@ -59,7 +63,8 @@ pub(super) async fn run(handover: Handover) {
                 _ = seat.stopped() => {}
             }
         }
-        client.close().await;
+        let hurried = stopped == Some(ProxyReason::ShuttingDown);
+        client.close_within(if hurried { CLOSING_TIME_HURRIED } else { CLOSING_TIME_MAX }).await;
     })
     .await;
 }
@@ -70,6 +75,13 @@ async fn kicked(placement: Option<&Placement>) {
         Some(placement) => placement.kicked().cancelled().await,
         None => std::future::pending().await,
     }
+}
+
+/// The user is at the backend until the backend has closed, too: only then may a login come to another one. A backend
+/// that takes longer than the limit is taken for dead (`director_user_kick_delay`, spec/director.md 3.3).
+async fn leave(placement: Placement, backend: Transport, limit: Duration) {
+    backend.close_within(limit).await;
+    drop(placement);
 }
 
 /// Keeps a client whose backend is gone for a while; what it sends is thrown away.

@@ -81,10 +81,17 @@ impl LoginLog {
         }
     }
 
-    /// Something was sent to the client; the first time, it is the greeting.
-    pub(super) fn spoken(&mut self) {
+    /// The auth service can be asked, so that the client is greeted.
+    pub(super) fn auth_ready(&mut self) {
         if self.phase == Phase::NotGreeted {
             self.phase = Phase::Idle;
+        }
+    }
+
+    /// A time has passed; without a greeting it is the auth service that keeps the client waiting.
+    pub(super) fn still_waiting(&self) {
+        if self.phase == Phase::NotGreeted {
+            self.words.greeting_delayed(&self.context);
         }
     }
 
@@ -173,6 +180,13 @@ impl LoginLog {
         self.context.passdb = fields.iter().filter(|f| f.key != b"pass").cloned().collect();
     }
 
+    /// Fields of the auth service's reply that are ignored.
+    pub(super) fn reply_invalid(&self, problems: &[String]) {
+        for problem in problems {
+            self.words.reply_invalid(&self.context, problem);
+        }
+    }
+
     /// The login is refused here, before a backend is contacted.
     pub(super) fn login_refused(&mut self, client: &ClientIdentity, refused: &Refused) {
         self.learn(client);
@@ -193,6 +207,17 @@ impl LoginLog {
         self.last = Some(Extra::InternalFailure { successes: self.successes });
         let user = login.map(|login| login.target().user.clone()).unwrap_or_default();
         self.words.proxy_impossible(&self.context, &user, &error.to_string());
+    }
+
+    /// The backend said odd things while it was logged in to.
+    pub(super) fn backend_warned(
+        &mut self,
+        client: &ClientIdentity,
+        to: &ProxyDestination,
+        texts: &[String],
+    ) {
+        self.learn(client);
+        texts.iter().for_each(|text| self.words.proxy_warning(&self.context, to, text));
     }
 
     /// The backend accepted.
@@ -262,7 +287,7 @@ impl LoginLog {
         self.learn(client);
         let (reason, error) = match end {
             End::Closed(reason) => (reason, None),
-            End::Broken(error) => (CloseReason::ConnectionClosed, Some(crate::backend::plain_text(&error))),
+            End::Broken(error) => (CloseReason::ConnectionClosed, cause(&error)),
             End::Handshake(text) => {
                 self.context.tls = TlsState::Handshaking(Some(text.clone()));
                 (CloseReason::ConnectionClosed, Some(text))
@@ -309,6 +334,10 @@ impl LoginLog {
     fn extra(&self) -> Extra {
         let waited = self.attempt_started.elapsed().as_secs();
         match (self.phase, self.last) {
+            // It was the client's turn, or it had nothing to wait for yet.
+            (Phase::NotGreeted, _) if matches!(self.context.tls, TlsState::Handshaking(_)) => {
+                Extra::NoAttempts { secs: self.secs() }
+            }
             (Phase::NotGreeted, _) => Extra::AuthNotReady { secs: self.secs() },
             (Phase::Challenged, _) => Extra::SaslUnfinished { secs: waited },
             (Phase::Authenticating, _) => Extra::Authenticating { secs: waited },
@@ -348,5 +377,23 @@ pub(super) fn destination(target: &ProxyTarget, address: SocketAddr) -> ProxyDes
         source: target.source_ip,
         destuser: (target.destuser != target.user).then(|| target.destuser.clone()),
         master: target.master.clone(),
+    }
+}
+
+/// The cause behind `Connection closed`; a peer that left without the goodbye of TLS has just left.
+fn cause(error: &io::Error) -> Option<String> {
+    (error.kind() != io::ErrorKind::UnexpectedEof).then(|| crate::backend::plain_text(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_without_the_goodbye_of_tls_is_no_error() {
+        let rustls = "peer closed connection without sending TLS close_notify: https://docs.rs/";
+        assert_eq!(cause(&io::Error::new(io::ErrorKind::UnexpectedEof, rustls)), None);
+        let reset = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
+        assert_eq!(cause(&reset).as_deref(), Some("Connection reset by peer"));
     }
 }

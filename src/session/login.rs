@@ -31,11 +31,12 @@ pub(super) struct Refused {
     pub(super) user: homing_login::UserName,
 }
 
-/// A user on the way to a backend. Holds the placement from before the backend is contacted.
+/// A user on the way to a backend. Holds the placement from before the backend is contacted until after it is let go
+/// of: fields are dropped in order.
 pub(super) struct Login {
     target: Box<ProxyTarget>,
-    placement: Option<Placement>,
     backend: Option<(Transport, Bytes, u64)>,
+    placement: Option<Placement>,
 }
 
 /// The client's half of a handover.
@@ -50,15 +51,16 @@ pub(super) struct ClientSide {
     pub(super) log: LoginLog,
 }
 
-/// A logged-in session: all that forwarding needs, and the guards that live as long as it does.
+/// A logged-in session: all that forwarding needs, and the guards that live as long as it does. The placement is
+/// dropped last.
 pub(super) struct Handover {
     pub(super) client: ClientSide,
     pub(super) target: Box<ProxyTarget>,
-    pub(super) placement: Option<Placement>,
     pub(super) address: SocketAddr,
     pub(super) backend: Transport,
     pub(super) backend_unread: Bytes,
     pub(super) backend_sent: u64,
+    pub(super) placement: Option<Placement>,
 }
 
 /// What an accepted authentication leads to.
@@ -69,7 +71,7 @@ pub(super) fn decide(
 ) -> Result<Login, Box<Refused>> {
     let user = reply.fields.value("user").map(homing_login::UserName::from).unwrap_or_default();
     match homing_login::decide(client.service, mechanism, reply) {
-        Decision::Proxy(target) => Ok(Login { target, placement: None, backend: None }),
+        Decision::Proxy(target) => Ok(Login { target, backend: None, placement: None }),
         Decision::Refuse(refusal) => Err(Box::new(Refused { refusal, log: None, user })),
         Decision::NoDestination => Err(Box::new(Refused {
             refusal: Refusal::new(RefusalKind::Unavailable),
@@ -169,11 +171,11 @@ impl Login {
         Some(Handover {
             client,
             target: self.target,
-            placement: self.placement,
             address,
             backend,
             backend_unread,
             backend_sent,
+            placement: self.placement,
         })
     }
 }
@@ -199,11 +201,31 @@ pub(super) fn refusal_of_place_error(error: &PlaceError) -> Option<Refusal> {
 pub(super) fn refusal_of_failure(failure: BackendFailure) -> Refusal {
     let kind = match (failure.class, failure.reply) {
         (FailureClass::RemoteConfig, _) => RefusalKind::ServerBug,
-        (FailureClass::AuthTempFail | FailureClass::Auth, Some(reply)) => RefusalKind::Backend(reply),
+        (FailureClass::AuthTempFail | FailureClass::Auth, Some(reply)) => {
+            RefusalKind::Backend(without_bare_line_ends(reply))
+        }
         (FailureClass::Auth, None) => RefusalKind::BackendAuthFailed,
         _ => RefusalKind::Unavailable,
     };
     Refusal::new(kind)
+}
+
+/// Half a line end would be a whole one for some clients, and what follows another reply. CR LF stays: it belongs to
+/// literals.
+fn without_bare_line_ends(mut reply: Vec<u8>) -> Vec<u8> {
+    let mut rest = reply.as_mut_slice();
+    loop {
+        rest = match rest {
+            [] => return reply,
+            [b'\r', b'\n', rest @ ..] => rest,
+            [byte, rest @ ..] => {
+                if matches!(byte, b'\r' | b'\n' | 0) {
+                    *byte = b' ';
+                }
+                rest
+            }
+        };
+    }
 }
 
 #[cfg(test)]
@@ -272,5 +294,9 @@ mod tests {
             RefusalKind::Backend(b"NO [LIMIT] x".to_vec())
         );
         assert_eq!(kind(FailureClass::AuthTempFail, None), RefusalKind::Unavailable);
+        assert_eq!(
+            kind(FailureClass::Auth, Some(b"NO {4}\r\nno\ra OK\0\n")),
+            RefusalKind::Backend(b"NO {4}\r\nno a OK  ".to_vec())
+        );
     }
 }

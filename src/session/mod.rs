@@ -1,6 +1,7 @@
 //! Drives one connection from greeting to end, for all three dialects: the dialect's machine says what to do,
 //! this room does it through the handles of the other rooms. It is the only room that knows their order.
 
+mod connection;
 mod forward;
 mod frontends;
 mod ids;
@@ -13,7 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use homing_login::{ClientIdentity, Secured};
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::{net::TcpStream, sync::Semaphore};
 
 use crate::{
     auth::Auth,
@@ -30,6 +32,9 @@ pub use registry::{Listed, Registry, Stage, Stop};
 /// How long a connection waits for a place when all places are taken by forwarding sessions
 /// (spec/login-proxy.md 12.1).
 const SEAT_WAIT: Duration = Duration::from_secs(10);
+
+/// Connections that wait for a place. Each has a descriptor outside of the limit, so further ones are dropped at once.
+const SEATS_AWAITED_MAX: usize = 256;
 
 /// What sessions share under one configuration. A reload makes a new one for new connections.
 pub struct Generation {
@@ -76,6 +81,7 @@ struct Shared {
     registry: Arc<Registry>,
     pacing: Arc<Pacing>,
     ids: ids::SessionIds,
+    waiting: Semaphore,
 }
 
 impl Sessions {
@@ -87,6 +93,7 @@ impl Sessions {
             registry: Arc::default(),
             pacing: Arc::default(),
             ids: ids::SessionIds::default(),
+            waiting: Semaphore::new(SEATS_AWAITED_MAX),
         }))
     }
 
@@ -135,6 +142,10 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted) {
 async fn seat_for(shared: &Shared, generation: &Generation, accepted: &Accepted) -> Option<registry::Seat> {
     let limit = generation.settings.login.of(accepted.service).connections_max;
     let enter = || shared.registry.enter(accepted.service, accepted.remote, limit);
+    if let Some(seat) = enter() {
+        return Some(seat);
+    }
+    let _waiting = shared.waiting.try_acquire().ok()?;
     let deadline = tokio::time::Instant::now() + SEAT_WAIT;
     loop {
         let left = shared.registry.seat_left();
@@ -166,8 +177,18 @@ fn identity_of(shared: &Shared, generation: &Generation, accepted: &Accepted) ->
     client
 }
 
+/// Bytes that may wait in the kernel for a client that has not logged in and does not read. Without this limit it would
+/// be megabytes each (`tcp_wmem`), for twenty times fewer sent. Longer than any answer.
+const SEND_QUEUE_BYTES_MAX: u32 = 16 * 1024;
+
 /// Small outgoing segments go at once: dialogues are short lines.
 fn set_options(stream: &TcpStream) {
-    // A socket that refuses the option fails on its first read, which reports better.
+    // A socket that refuses an option fails on its first read, which reports better.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(SEND_QUEUE_BYTES_MAX);
+}
+
+/// For a user who is logged in, the kernel's default is the limit: throughput needs more.
+fn lift_limits(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(0);
 }

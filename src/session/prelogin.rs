@@ -5,19 +5,15 @@ use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use homing_login::{
-    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Mechanism, Note, Output,
-    Secured, TlsFacts, limits,
+    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Note, Output, TlsFacts,
+    limits,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::watch,
-    time::Instant as Deadline,
-};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant as Deadline};
 use zeroize::Zeroizing;
 
 use super::{
     Generation, Shared,
+    connection::Connection,
     log::{End, LoginLog},
     login::{self, Handover, Login},
     registry::{Seat, Stop},
@@ -27,7 +23,8 @@ use crate::{
     auth::Exchange,
     backend::{BackendStream, LoginOutcome},
     director::Placement,
-    transport::Transport,
+    observe::ProxyDestination,
+    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
 };
 
 /// What a connection starts with.
@@ -45,7 +42,7 @@ pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
     let mut log = LoginLog::new(&start.generation, &start.client);
     let deadline = Deadline::now() + limits::LOGIN_TIMEOUT;
     let (client, seat) = (start.client, start.seat);
-    let mut session = Session {
+    let mut session = Connection {
         availability: start.generation.auth().availability(),
         shared: start.shared,
         generation: start.generation,
@@ -62,6 +59,9 @@ pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
         (Transport::Plain(stream), client, None)
     };
     let mechanisms = session.availability.borrow_and_update().clone();
+    if mechanisms.is_some() {
+        log.auth_ready();
+    }
     let frontend = session.generation.frontends.build(client, Instant::now(), facts.clone(), mechanisms);
     let dialogue = Dialogue {
         session,
@@ -77,61 +77,12 @@ pub(super) async fn run(start: Start, stream: TcpStream) -> Option<Handover> {
     dialogue.run().await
 }
 
-/// What stays the same over a STARTTLS.
-struct Session {
-    shared: Arc<Shared>,
-    generation: Arc<Generation>,
-    availability: watch::Receiver<Option<Arc<[Mechanism]>>>,
-    seat: Seat,
-    deadline: Deadline,
-    /// Bytes written to the client, the greeting included.
-    sent: u64,
-}
-
-impl Session {
-    async fn implicit_tls(
-        &mut self,
-        stream: TcpStream,
-        mut client: ClientIdentity,
-        log: &mut LoginLog,
-    ) -> Option<(Transport, ClientIdentity, TlsFacts)> {
-        log.handshaking();
-        match self.handshake(stream, &client).await {
-            Ok((transport, facts)) => {
-                log.tls_up(&facts);
-                client.secured = Secured::Tls;
-                client.local_name = facts.server_name.clone().or(client.local_name);
-                Some((transport, client, facts))
-            }
-            Err(text) => {
-                log.ended(&client, End::Handshake(text));
-                None
-            }
-        }
-    }
-
-    /// A handshake within the login deadline; the error is text for the log.
-    async fn handshake(
-        &mut self,
-        stream: TcpStream,
-        client: &ClientIdentity,
-    ) -> Result<(Transport, TlsFacts), String> {
-        let Some(tls) = self.generation.tls() else { return Err("TLS is not configured".to_owned()) };
-        let accept = tls.accept(stream, client.service);
-        tokio::select! {
-            result = tokio::time::timeout_at(self.deadline, accept) => match result {
-                Ok(Ok((stream, facts))) => Ok((Transport::Server(Box::new(stream)), facts)),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("handshake timed out".to_owned()),
-            },
-            _ = self.seat.stopped() => Err("stopped".to_owned()),
-        }
-    }
-}
+/// Answers in a row that are written with one call, in bytes.
+const GATHERED_BYTES_MAX: usize = 4096;
 
 /// A connection with its machine.
 struct Dialogue {
-    session: Session,
+    session: Connection,
     frontend: Box<dyn Frontend>,
     /// Absent only while a STARTTLS handshake owns the socket.
     transport: Option<Transport>,
@@ -189,14 +140,18 @@ impl Dialogue {
 
     async fn next_event(&mut self, buffer: &mut Vec<u8>) -> Event {
         let room = self.frontend.room();
+        // A client that owes the answer to a challenge is not waited for like that.
+        self.session.seat.set_logging_in(room == 0 && !matches!(self.pending, Pending::Nothing));
         buffer.resize(room, 0);
         let timeout = self.frontend.poll_timeout().map(Deadline::from_std);
         let kicked = self.login.as_ref().and_then(Login::kicked);
         tokio::select! {
+            // A client that tries again after a lost request must find out first that the service is gone.
+            biased;
             stop = self.session.seat.stopped() => Event::Stop(stop),
             () = optionally(kicked.as_ref().map(|token| token.cancelled())) => Event::Kicked,
-            event = pending_event(&mut self.pending) => event,
             Ok(()) = self.session.availability.changed() => Event::Availability,
+            event = pending_event(&mut self.pending) => event,
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
             read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
         }
@@ -213,11 +168,17 @@ impl Dialogue {
             Event::Reply(reply) => self.auth_replied(now, reply),
             Event::Availability => {
                 let mechanisms = self.session.availability.borrow_and_update().clone();
+                if mechanisms.is_some() {
+                    self.log.auth_ready();
+                }
                 self.frontend.handle(now, mechanisms.map_or(Input::AuthDown, Input::AuthUp));
             }
             Event::Placed(placed) => self.placed(now, placed),
             Event::BackendDone(outcome) => self.backend_done(now, *outcome),
-            Event::Tick => self.frontend.handle(now, Input::Tick),
+            Event::Tick => {
+                self.log.still_waiting();
+                self.frontend.handle(now, Input::Tick);
+            }
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Kicked => return Some(End::Kicked),
@@ -225,15 +186,20 @@ impl Dialogue {
         None
     }
 
-    /// Does what the machine decides until it has nothing left.
+    /// Does what the machine decides until it has nothing left. What is said in a row is written at once, so that
+    /// a client that sends many commands together costs one system call, not one for each.
     async fn perform(&mut self) -> Next {
+        let mut said = Vec::new();
         while let Some(output) = self.frontend.poll_output() {
+            let goes_on = matches!(output, Output::Send(_) | Output::Note(_));
+            if (!goes_on || said.len() >= GATHERED_BYTES_MAX)
+                && let Err(end) = self.send(&std::mem::take(&mut said)).await
+            {
+                return Next::End(end);
+            }
             match output {
                 Output::Send(bytes) => {
-                    self.log.spoken();
-                    if let Err(end) = self.send(&bytes).await {
-                        return Next::End(end);
-                    }
+                    said.extend_from_slice(&bytes);
                 }
                 Output::StartTls => {
                     if let Err(end) = self.start_tls().await {
@@ -264,33 +230,20 @@ impl Dialogue {
                 Output::Close(reason) => return Next::End(End::Closed(reason)),
             }
         }
-        Next::Wait
+        match self.send(&said).await {
+            Ok(()) => Next::Wait,
+            Err(end) => Next::End(end),
+        }
     }
 
     fn note(&mut self, note: &Note) {
         self.log.note(self.frontend.client(), note);
     }
 
-    /// Writes and flushes, but not beyond the login deadline and not when the session must end.
     async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let Some(transport) = self.transport.as_mut() else { return Ok(()) };
-        let write = async {
-            transport.write_all(bytes).await?;
-            transport.flush().await
-        };
-        let result = tokio::select! {
-            // The last words are written when the signal is on already: try first, then look at it.
-            biased;
-            result = tokio::time::timeout_at(self.session.deadline, write) => result,
-            _ = self.session.seat.stopped() => return Err(End::Closed(CloseReason::Shutdown)),
-        };
-        match result {
-            Ok(Ok(())) => {
-                self.session.sent += bytes.len() as u64;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(End::Broken(error)),
-            Err(_) => Err(End::Closed(CloseReason::Inactivity)),
+        match self.transport.as_mut() {
+            Some(transport) if !bytes.is_empty() => self.session.write(transport, bytes).await,
+            _ => Ok(()),
         }
     }
 
@@ -332,7 +285,10 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         self.log.authenticated(&reply.fields);
         match login::decide(self.frontend.client(), &self.mechanism, reply) {
-            Ok(login) => self.begin_login(now, login),
+            Ok(login) => {
+                self.log.reply_invalid(&login.target().warnings);
+                self.begin_login(now, login);
+            }
             Err(refused) => {
                 self.log.login_refused(self.frontend.client(), &refused);
                 self.frontend.handle(now, Input::Refused(refused.refusal));
@@ -398,10 +354,11 @@ impl Dialogue {
             self.frontend.handle(now, Input::BackendLine(line));
         }
         let Some(login) = &mut self.login else { return };
+        self.log.backend_warned(self.frontend.client(), &login.destination(), &outcome.warnings);
         match outcome.result {
             Ok(stream) => {
-                let BackendStream { transport, success, sent } = stream;
-                let to = login.destination();
+                let BackendStream { transport, success, sent, source } = stream;
+                let to = ProxyDestination { source, ..login.destination() };
                 self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
                 login.logged_in(transport, success.unread.clone(), sent);
                 self.frontend.handle(now, Input::LoggedIn(success));
@@ -446,9 +403,13 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         // The user is not at the backend any more; closing takes a moment.
         self.login = None;
+        let time = match &end {
+            End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
+            _ => CLOSING_TIME_MAX,
+        };
         self.log.ended(self.frontend.client(), end);
         if let Some(transport) = self.transport.take() {
-            transport.close().await;
+            transport.close_within(time).await;
         }
         None
     }

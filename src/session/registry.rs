@@ -54,8 +54,22 @@ struct Table {
 struct Lane {
     /// Sessions that nobody told to make room.
     staying: usize,
-    /// Those of them that have not logged in, oldest first.
+    /// Those of them that have not logged in and are not about to, oldest first.
     pre_login: BTreeSet<u64>,
+    /// Those before login for whom the auth service or a backend is at work, likewise; they are in one of the two.
+    logging_in: BTreeSet<u64>,
+}
+
+impl Lane {
+    /// Whoever is logging in goes last, so that a flood of idle connections does not keep users out.
+    fn pop_oldest(&mut self) -> Option<u64> {
+        self.pre_login.pop_first().or_else(|| self.logging_in.pop_first())
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.pre_login.remove(&id);
+        self.logging_in.remove(&id);
+    }
 }
 
 struct Entry {
@@ -81,12 +95,14 @@ pub struct Listed {
 pub struct Seat {
     registry: Arc<Registry>,
     id: u64,
+    logging_in: bool,
     stop: watch::Receiver<Option<Stop>>,
 }
 
 impl Registry {
     /// Takes a place. With `connections_max` sessions of the service already there, the oldest one before
-    /// login is told to go and the newcomer is seated; `None` if all of them are forwarding.
+    /// login is told to go, preferably one without a login under way, and the newcomer is seated; `None` if all
+    /// of them are forwarding.
     pub fn enter(
         self: &Arc<Self>,
         service: Service,
@@ -106,7 +122,7 @@ impl Registry {
         table
             .entries
             .insert(id, Entry { service, client, stage: Stage::PreLogin, evicted: false, stop: sender });
-        Some(Seat { registry: Arc::clone(self), id, stop })
+        Some(Seat { registry: Arc::clone(self), id, logging_in: false, stop })
     }
 
     /// Tells every session to go.
@@ -165,7 +181,7 @@ impl Table {
 
     fn evict_oldest(&mut self, service: Service) -> bool {
         let lane = self.lane(service);
-        let Some(id) = lane.pre_login.pop_first() else { return false };
+        let Some(id) = lane.pop_oldest() else { return false };
         lane.staying = lane.staying.saturating_sub(1);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.evicted = true;
@@ -179,7 +195,7 @@ impl Table {
         if !entry.evicted {
             let lane = self.lane(entry.service);
             lane.staying = lane.staying.saturating_sub(1);
-            lane.pre_login.remove(&id);
+            lane.forget(id);
         }
     }
 }
@@ -200,7 +216,22 @@ impl Seat {
         let Some(entry) = table.entries.get_mut(&self.id) else { return };
         entry.stage = Stage::Forwarding { user, backend };
         let service = entry.service;
-        table.lane(service).pre_login.remove(&self.id);
+        table.lane(service).forget(self.id);
+    }
+
+    /// Tells whether somebody else is at work for the session's login; see [`Registry::enter`].
+    pub fn set_logging_in(&mut self, logging_in: bool) {
+        if std::mem::replace(&mut self.logging_in, logging_in) == logging_in {
+            return;
+        }
+        let mut table = self.registry.lock();
+        let Some(service) = table.entries.get(&self.id).filter(|e| !e.evicted).map(|e| e.service) else {
+            return;
+        };
+        let lane = table.lane(service);
+        lane.forget(self.id);
+        let waiting = if logging_in { &mut lane.logging_in } else { &mut lane.pre_login };
+        waiting.insert(self.id);
     }
 }
 
@@ -230,6 +261,25 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(10), new.stopped()).await.is_err());
         let other = registry.enter(Service::Pop3, client(), 2);
         assert!(other.is_some(), "limits are per service");
+    }
+
+    #[tokio::test]
+    async fn lm_01_logins_under_way_give_way_last() {
+        let registry = Arc::new(Registry::default());
+        let enter = || registry.enter(Service::Imap, client(), 2).unwrap();
+        let mut busy = enter();
+        busy.set_logging_in(true);
+        let mut idle = enter();
+        let mut newer = enter();
+        assert_eq!(idle.stopped().await, Stop::QueueFull, "younger, but idle");
+        newer.set_logging_in(true);
+        let _newest = enter();
+        assert_eq!(busy.stopped().await, Stop::QueueFull, "all are busy: the oldest");
+        busy.set_logging_in(false);
+        drop((idle, busy));
+        newer.set_logging_in(false);
+        let _last = enter();
+        assert_eq!(newer.stopped().await, Stop::QueueFull);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The handshake with clients, and its configuration, which can be replaced while sessions live.
+//! The handshake with clients, and its configuration, which is replaced while sessions live when its files change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,11 +41,22 @@ pub(super) struct Reload {
 impl ServerTls {
     /// Loads and checks everything; `None` for `ssl=no`.
     pub fn new(settings: &TlsSettings) -> Result<Option<Self>, TlsError> {
+        Self::load(settings, None)
+    }
+
+    /// The same for changed settings, with the ticket keys of `self`: a reload must not make every phone do a full
+    /// handshake. `self` stays as it is, for the sessions that have it.
+    pub fn successor(&self, settings: &TlsSettings) -> Result<Option<Self>, TlsError> {
+        Self::load(settings, Some(&self.shared.current.load_full()))
+    }
+
+    fn load(settings: &TlsSettings, old: Option<&Current>) -> Result<Option<Self>, TlsError> {
         if settings.mode == SslMode::No {
             return Ok(None);
         }
+        // Taken before reading: a change in between is seen by the next look.
         let files = FileStates::of(settings);
-        let current = Current::load(settings, None)?;
+        let current = Current::load(settings, old)?;
         let reload = Reload { settings: settings.clone(), files, failed: None };
         let shared = Shared { current: ArcSwap::from_pointee(current), reload: Mutex::new(reload) };
         Ok(Some(Self { shared: Arc::new(shared) }))
@@ -69,21 +80,12 @@ impl ServerTls {
         Ok((stream, facts))
     }
 
-    /// Replaces the configuration for new handshakes; sessions keep theirs. On error the old one stays.
-    /// Reads files.
-    pub fn reload(&self, settings: &TlsSettings) -> Result<(), TlsError> {
-        let mut reload = self.lock_reload();
-        let files = FileStates::of(settings);
-        self.replace(settings)?;
-        *reload = Reload { settings: settings.clone(), files, failed: None };
-        Ok(())
-    }
-
     /// The certificates in use, defaults first.
     pub fn expiries(&self) -> Vec<CertificateExpiry> {
         self.shared.current.load().expiries.clone()
     }
 
+    /// Replaces the configuration for new handshakes; sessions keep theirs. On error the old one stays. Reads files.
     pub(super) fn replace(&self, settings: &TlsSettings) -> Result<(), TlsError> {
         let old = self.shared.current.load_full();
         self.shared.current.store(Arc::new(Current::load(settings, Some(&old))?));

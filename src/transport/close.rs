@@ -13,11 +13,16 @@ use super::Transport;
 /// nothing but, on some systems, the last words if it was still sending.
 pub const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// The same where many leave at once: at a stop, and when places are needed for newcomers. One round trip even
+/// between continents, so that thousands of sessions are gone within a second.
+pub const CLOSING_TIME_HURRIED: Duration = Duration::from_millis(250);
+
 impl Transport {
     /// Closes: hands over what is queued, `close_notify`, FIN, and then throws away what the peer still sends until
     /// it closes, too. Without the latter the kernel would answer unread bytes with a reset, and a reset makes some
-    /// systems drop what they have received but not read yet. Takes [`CLOSING_TIME_MAX`] at most.
-    pub async fn close(mut self) {
+    /// systems drop what they have received but not read yet. Returns when the peer has closed, or when the time is
+    /// over.
+    pub async fn close_within(mut self, limit: Duration) {
         let closing = async {
             self.shutdown().await?;
             let mut buffer = [0; 512];
@@ -25,6 +30,6 @@ impl Transport {
             std::io::Result::Ok(())
         };
         // A peer that is gone has closed; one that takes too long is left alone.
-        let _ = timeout(CLOSING_TIME_MAX, closing).await;
+        let _ = timeout(limit, closing).await;
     }
 }

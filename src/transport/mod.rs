@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{client, server};
 
-pub use self::close::CLOSING_TIME_MAX;
+pub use self::close::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX};
 
 /// One connection after its handshake, if it has one. A TLS stream is boxed: its state is over a kilobyte, and most
 /// moves of a transport happen before anything is forwarded.
@@ -59,11 +59,17 @@ impl Transport {
 }
 
 impl AsyncRead for Transport {
+    /// A TLS peer that closes without `close_notify` has closed, as in the reference (spec/login-proxy.md 9.2); what
+    /// it sent is whole, as every record is checked.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+        let read = match self.get_mut() {
+            Self::Plain(stream) => return Pin::new(stream).poll_read(cx, buf),
             Self::Server(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Client(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        match read {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            read => read,
         }
     }
 }

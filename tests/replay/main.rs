@@ -1,5 +1,6 @@
 //! Replays the captured conversations of the real login proxies against Homing. `PLAN.tsv` beside the transcripts
-//! says for each: replayed (with which settings), or why not.
+//! says for each: replayed (with which settings), or why not. `DIFFERENCES.tsv` lists the lines of replayed
+//! conversations where Homing does something else on purpose, with what it does instead and why.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
 
@@ -34,6 +35,18 @@ struct Planned {
     action: String,
     /// Settings, one per `;`.
     settings: String,
+    /// What the log must say, if it matters.
+    log: String,
+}
+
+/// One line of the list of differences.
+struct Difference {
+    name: String,
+    /// A line of the transcript.
+    recorded: String,
+    /// Lines in its place.
+    instead: Vec<String>,
+    reason: String,
 }
 
 fn folder() -> PathBuf {
@@ -45,9 +58,47 @@ fn plan() -> Vec<Planned> {
     let row = |line: &str| {
         let mut cells = line.split('\t').map(str::to_owned);
         let mut next = || cells.next().unwrap_or_default();
-        Planned { name: next(), action: next(), settings: next() }
+        Planned { name: next(), action: next(), settings: next(), log: next() }
     };
     text.lines().skip(1).map(row).collect()
+}
+
+fn differences() -> Vec<Difference> {
+    let text = fs::read_to_string(folder().join("DIFFERENCES.tsv")).unwrap();
+    let row = |line: &str| {
+        let mut cells = line.split('\t').map(str::to_owned);
+        let mut next = || cells.next().unwrap_or_default();
+        let (name, recorded, instead, reason) = (next(), next(), next(), next());
+        let instead = instead.split(" || ").filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        Difference { name, recorded, instead, reason }
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+/// A transcript with the lines that differ on purpose replaced: each row is about the next such line after the
+/// one of the row before it.
+fn transcript(name: &str, differences: &[Difference]) -> Result<String, String> {
+    let text = fs::read_to_string(folder().join(name).with_extension("txt")).map_err(|e| e.to_string())?;
+    let mut lines: Vec<&str> = text.lines().collect();
+    let mut at = 0;
+    for difference in differences.iter().filter(|d| d.name == name) {
+        let found = lines[at..].iter().position(|line| *line == difference.recorded);
+        at += found.ok_or_else(|| format!("{name} has no more line {:?}", difference.recorded))?;
+        lines.splice(at..=at, difference.instead.iter().map(String::as_str));
+        at += difference.instead.len();
+    }
+    Ok(lines.join("\n"))
+}
+
+#[test]
+fn every_difference_has_a_place_and_a_reason() {
+    let (plan, differences) = (plan(), differences());
+    for difference in &differences {
+        assert!(!difference.reason.is_empty(), "{}: no reason", difference.name);
+        let replayed = plan.iter().any(|p| p.name == difference.name && p.action == "replay");
+        assert!(replayed, "{} is not replayed", difference.name);
+        transcript(&difference.name, &differences).unwrap();
+    }
 }
 
 #[test]
@@ -63,9 +114,7 @@ fn every_transcript_is_in_the_plan() {
         }
     }
     assert!(missing.is_empty(), "not in PLAN.tsv: {missing:?}");
-    let mut sorted = planned.clone();
-    sorted.sort();
-    assert_eq!(planned, sorted, "PLAN.tsv is sorted");
+    assert!(planned.is_sorted(), "PLAN.tsv is sorted by name");
 }
 
 #[test]
@@ -103,19 +152,23 @@ fn transcripts_replay() {
 
 /// Plays one transcript in a loopback network of its own.
 fn replay(number: usize, planned: &Planned) -> Result<(), String> {
-    let network = format!("127.{}.77", 60 + number % 180);
-    let text = fs::read_to_string(folder().join(&planned.name).with_extension("txt")).unwrap();
+    let network = format!("127.{}.{}", 60 + number % 180, 77 + number / 180);
+    let text = transcript(&planned.name, &differences())?;
     let steps = script::parse(&text, &network);
     let played = catch_unwind(AssertUnwindSafe(|| {
         let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = certificates::pem();
-        fs::write(folder.path().join("cert.pem"), certificate).unwrap();
-        fs::write(folder.path().join("key.pem"), key).unwrap();
+        write_certificates(folder.path());
         let auth = auth::AuthServer::start(&folder.path().join("auth"), &steps);
         let mut player = player::Player::new(&network, auth, &steps);
         let ready = format!("{network}.1:4190").parse().unwrap();
         let homing = Homing::start_in(folder, |path| configuration(path, &network, &text, planned), ready);
-        player.play(&steps).map_err(|error| format!("{error}\n--- log\n{}", homing.log()))
+        player.play(&steps).map_err(|error| format!("{error}\n--- log\n{}", homing.log()))?;
+        // Clients that are still there leave.
+        drop(player);
+        if !planned.log.is_empty() {
+            homing.wait_for_log(&planned.log);
+        }
+        Ok(())
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -123,21 +176,32 @@ fn replay(number: usize, planned: &Planned) -> Result<(), String> {
     })
 }
 
+/// What settings can refer to: `cert.pem` and `key.pem` of the proxy, the same of its other names, `ca.pem` and
+/// the client's `alice.pem` and `alice.key`.
+fn write_certificates(folder: &Path) {
+    let made = certificates::certificates();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    for (name, proxy) in certificates::PROXY_NAMES.iter().zip(&made.proxy) {
+        write(&format!("{name}.pem"), &proxy.certificate_pem);
+        write(&format!("{name}.key"), &proxy.key_pem);
+    }
+    write("ca.pem", &made.authority.certificate_pem);
+    write("alice.pem", &made.client.certificate_pem);
+    write("alice.key", &made.client.key_pem);
+}
+
 fn configuration(folder: &Path, network: &str, transcript: &str, planned: &Planned) -> String {
     let folder = folder.display();
-    let plaintext_disabled =
-        if transcript.contains("LOGINDISABLED AUTH=") || transcript.contains("LOGINDISABLED]") {
-            "yes"
-        } else {
-            "no"
-        };
+    let disabled = |line: &str| line.starts_with('S') && line.contains(" LOGINDISABLED");
+    let plaintext_disabled = if transcript.lines().any(disabled) { "yes" } else { "no" };
     let settings = planned.settings.replace(';', "\n").replace("127.0.77.", &format!("{network}."));
+    let settings = settings.replace("$FOLDER", &folder.to_string());
     format!(
         "listen = {network}.1
 protocols = imap pop3 sieve
 ssl = yes
-ssl_cert = <{folder}/cert.pem
-ssl_key = <{folder}/key.pem
+ssl_cert = <{folder}/proxy.example.com.pem
+ssl_key = <{folder}/proxy.example.com.key
 disable_plaintext_auth = {plaintext_disabled}
 login_auth_socket_path = {folder}/auth
 login_greeting = Dovecot ready.

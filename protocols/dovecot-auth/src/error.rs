@@ -43,6 +43,9 @@ pub enum ProtocolError {
     /// A second `CONT` although the first one was not answered yet.
     #[error("Authentication server sent CONT twice")]
     UnexpectedCont,
+    /// `OK` although a `CONT` was not answered yet: nobody has proven anything.
+    #[error("Authentication server sent OK before its CONT was answered")]
+    UnexpectedOk,
     /// A line over [`homing_login::limits::AUTH_LINE_BYTES_MAX`].
     #[error("BUG: Auth server sent us more than 16384 bytes of data")]
     LineTooLong,

@@ -245,7 +245,7 @@ fn port(fields: &Fields, warnings: &mut Vec<String>) -> Option<u16> {
     let text = fields.value("port")?;
     let port = std::str::from_utf8(text).ok().and_then(|t| t.parse::<u16>().ok()).filter(|p| *p != 0);
     if port.is_none() {
-        warnings.push(format!("Auth PASS reply returned invalid port {}", printable(text)));
+        warnings.push(format!("Auth service returned invalid port number: {}", printable(text)));
     }
     port
 }
@@ -254,7 +254,7 @@ fn duration(fields: &Fields, key: &str, warnings: &mut Vec<String>) -> Option<Du
     let text = fields.value(key)?;
     let parsed = std::str::from_utf8(text).ok().and_then(parse_duration);
     if parsed.is_none() {
-        warnings.push(format!("Auth PASS reply returned invalid {key} {}", printable(text)));
+        warnings.push(format!("Auth service returned invalid {key} value '{}'", printable(text)));
     }
     parsed
 }
@@ -296,7 +296,8 @@ mod tests {
         assert_eq!(target("user=a\tproxy\tssl=any-cert").port, 993);
         assert_eq!(target("user=a\tproxy\tssl=yes\tport=143").port, 143);
         let t = target("user=a\tproxy\tport=99999");
-        assert_eq!((t.port, t.warnings.len()), (143, 1));
+        assert_eq!(t.port, 143);
+        assert_eq!(t.warnings, ["Auth service returned invalid port number: 99999"]);
         assert_eq!(
             target("user=a\tproxy\tssl=yes\tstarttls=any-cert").tls,
             TlsUse::StartTls { verify: false }

@@ -41,9 +41,6 @@ pub const BACKEND_LINE_BYTES_MAX: usize = 4096;
 /// Lines from a backend before the login succeeded. Ends a backend that talks without end.
 pub const BACKEND_LINES_MAX: usize = 256;
 
-/// Output waiting for a client that does not read, before login, in bytes.
-pub const OUTPUT_BYTES_MAX: usize = 4096;
-
 /// One line of the auth protocol, in bytes.
 pub const AUTH_LINE_BYTES_MAX: usize = 16384;
 

@@ -60,4 +60,18 @@ mod tests {
             assert_eq!(parts.concat(), *message);
         });
     }
+
+    #[test]
+    fn what_is_made_can_be_read() {
+        bolero::check!().with_type::<(Vec<u8>, Vec<u8>)>().for_each(|(user, password)| {
+            let message = homing_wire::decode_base64(plain_message(user, password).expose()).unwrap();
+            let read = parse_plain(&message);
+            let clean = !user.is_empty() && !user.contains(&0) && !password.contains(&0);
+            assert_eq!(read.is_some(), clean);
+            if let Some(read) = read {
+                assert_eq!((read.authzid, read.authcid), (Vec::new(), user.clone()));
+                assert_eq!(read.password.expose(), password);
+            }
+        });
+    }
 }

@@ -70,7 +70,8 @@ impl Gathered {
         self.user.as_deref().unwrap_or(&subject.user)
     }
 
-    /// Variables keep the name asked for. `username` and `domain` change their part of the name; a `username` with a domain, and `user`, all of it.
+    /// Variables keep the name asked for. `username` and `domain` change their part of the name; a `username` with a
+    /// domain, and `user`, all of it.
     fn rename(&mut self, key: &str, given: &[u8], subject: &Subject) {
         let Some(given) = std::str::from_utf8(given).ok().filter(|given| !given.is_empty()) else {
             let who = subject.label();

@@ -11,13 +11,14 @@ mod path_template;
 mod reply;
 mod scheme;
 mod subject;
+mod turns;
 mod variables;
 
 use std::{sync::Arc, time::Duration};
 
 use homing_login::{AuthReply, AuthRequest, FailReply, Mechanism};
 use homing_wire::{Fields, Secret};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -28,10 +29,7 @@ use crate::config::settings::{AuthSettings, PassdbSettings};
 use check::Verdict;
 use passdb::Passdb;
 use subject::{Refused, Subject};
-
-/// Passwords verified at one time. Some hashes are made to take tens of megabytes and a whole core for a moment: more
-/// at once would only fill the memory.
-const VERIFICATIONS_MAX: usize = 8;
+use turns::Turns;
 
 /// For one reply, waiting for a verification included.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -47,7 +45,7 @@ struct Shared {
     /// A name with it asks for a master login, which needs a master passdb.
     master_user_separator: Option<char>,
     failure_delay: Duration,
-    verifications: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Embedded {
@@ -61,7 +59,7 @@ impl Embedded {
             passdbs,
             master_user_separator: settings.master_user_separator,
             failure_delay: Duration::from_millis(settings.failure_delay_millis),
-            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            turns: Turns::new(),
         };
         let mechanism = |name: &str| Mechanism {
             name: name.to_owned(),
@@ -122,12 +120,12 @@ impl Shared {
 
     /// Files and hashes block, so this happens aside, for a few requests at a time.
     async fn verdict(self: &Arc<Self>, subject: &Arc<Subject>) -> Verdict {
-        let Ok(permit) = Arc::clone(&self.verifications).acquire_owned().await else {
+        let Some(turn) = self.turns.next(subject.client.remote.ip()).await else {
             return Verdict::Unknowable;
         };
         let (shared, subject) = (Arc::clone(self), Arc::clone(subject));
         let checked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             check::check(&shared.passdbs, &subject)
         });
         checked.await.unwrap_or_else(|error| {

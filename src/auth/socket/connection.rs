@@ -29,7 +29,7 @@ use super::{
 /// Why a connection ended; text for the log.
 #[derive(Debug, Error)]
 enum Ended {
-    #[error("connect() failed: {0}")]
+    #[error("connect() failed: {0}{hint}", hint = hint(.0))]
     Connect(io::Error),
     #[error("connect() timed out")]
     ConnectTimeout,
@@ -43,6 +43,16 @@ enum Ended {
     Protocol(#[from] ProtocolError),
 }
 
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; default_login_user must be allowed to write to it (Dovecot's socket for dovenull: login_auth_socket_path = login/login)"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "; is the auth service running?",
+        _ => "",
+    }
+}
+
 /// Keeps the link connected until the future is dropped.
 pub(super) async fn keep(shared: Arc<Shared>, link: Arc<Link>) {
     let mut backoff = Backoff::new(shared.timing);
@@ -50,8 +60,7 @@ pub(super) async fn keep(shared: Arc<Shared>, link: Arc<Link>) {
     loop {
         let started = Instant::now();
         let ended = serve(&shared, &link, &mut backoff, &mut told).await;
-        let lost = link.disconnected();
-        shared.refresh();
+        let lost = link.disconnected(|| shared.refresh());
         report(&shared.path, &ended.to_string(), lost, &mut told);
         let pause = backoff.next(dice());
         sleep_until(started + pause).await;

@@ -70,12 +70,16 @@ impl Link {
         state.deliver();
     }
 
-    /// The socket is gone. Gives the number of requests that are lost by it.
-    pub(super) fn disconnected(&self) -> usize {
-        let mut state = self.lock();
-        let lost = state.waiting.len();
-        state.client.disconnected();
-        state.deliver();
+    /// The socket is gone. Gives the number of requests that are lost by it. `tell` says so to the others before those
+    /// who wait are told, so that nobody who tries again at once asks here.
+    pub(super) fn disconnected(&self, tell: impl FnOnce()) -> usize {
+        let lost = {
+            let mut state = self.lock();
+            state.client.disconnected();
+            state.waiting.len()
+        };
+        tell();
+        self.lock().deliver();
         lost
     }
 

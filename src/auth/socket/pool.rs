@@ -42,7 +42,7 @@ impl Pool {
             let (shared, link, stop) = (Arc::clone(&shared), Arc::clone(link), stop.clone());
             tokio::spawn(async move {
                 let _ = stop.run_until_cancelled(connection::keep(shared, Arc::clone(&link))).await;
-                link.disconnected();
+                link.disconnected(|| ());
             });
         }
         Ok(Self { shared, _stop: stop.drop_guard() })

@@ -29,9 +29,6 @@ const TOP_BLOCKS: &[&str] = &[
     "event_exporter",
 ];
 const LISTENERS: &[&str] = &["inet_listener", "unix_listener", "fifo_listener"];
-/// Services that Homing replaces.
-const LOGIN_SERVICES: &[&str] = &["imap-login", "pop3-login", "managesieve-login"];
-const PROTOCOLS: &[&str] = &["imap", "pop3", "sieve"];
 
 /// Checks the whole configuration.
 pub(crate) fn check(root: &Block, report: &mut Report) {
@@ -61,7 +58,7 @@ impl Walk<'_> {
                 self.report.warning(&block.position, format!("{}: {text}", title(block)));
                 self.names_only(block);
             }
-            "service" if LOGIN_SERVICES.contains(&block.name.as_str()) => self.login_service(block),
+            "service" if known::LOGIN_SERVICES.contains(&block.name.as_str()) => self.login_service(block),
             "service" if block.name == "director" => self.director_service(block),
             "passdb" => {
                 for (name, setting) in &block.settings {
@@ -78,7 +75,7 @@ impl Walk<'_> {
 
     /// A service may have any name; one that is nearly a login service's was meant to be it.
     fn not_needed(&mut self, block: &Block) {
-        let services = LOGIN_SERVICES.iter().copied();
+        let services = known::LOGIN_SERVICES.iter().copied();
         match nearest(&block.name, services).filter(|_| block.kind == "service") {
             Some(name) => {
                 let text = format!("{}: not used, did you mean {name}?", title(block));
@@ -89,11 +86,10 @@ impl Walk<'_> {
     }
 
     fn protocol(&mut self, block: &Block) {
-        let of = block.name.trim_start_matches('!');
-        if of == "managesieve" {
+        if block.name.trim_start_matches('!') == "managesieve" {
             self.report.warning(&block.position, format!("{}: the protocol's name is sieve", title(block)));
         }
-        if !PROTOCOLS.contains(&of) && !block.name.starts_with('!') {
+        if !known::is_served(&block.name) {
             self.report.ignored(&block.position, format!("{}: not served", title(block)));
             self.names_only(block);
             return;

@@ -147,6 +147,15 @@ pub(crate) const PASSDB: &[Known] = &[
     known("username_filter", Kind::Text, ""),
 ];
 
+/// Services that Homing replaces.
+pub(crate) const LOGIN_SERVICES: &[&str] = &["imap-login", "pop3-login", "managesieve-login"];
+const PROTOCOLS: &[&str] = &["imap", "pop3", "sieve"];
+
+/// True if `protocol NAME` is about a protocol of Homing; `!NAME` is, whatever it excludes.
+pub(crate) fn is_served(protocol: &str) -> bool {
+    protocol.starts_with('!') || PROTOCOLS.contains(&protocol)
+}
+
 /// The setting of this name in one of the tables above.
 pub(crate) fn find(table: &'static [Known], name: &str) -> Option<&'static Known> {
     table.iter().find(|known| known.name == name)

@@ -2,8 +2,11 @@
 
 /// The nearest of the names, if it is near enough to be a typing error.
 pub(crate) fn nearest(word: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let (distance, name) = names.map(|name| (distance(word, name), name)).min()?;
-    (distance <= word.len() / 3).then_some(name)
+    let allowed = word.len() / 3;
+    // At least the lengths differ by so much; a word of a megabyte is not compared with anything.
+    let candidates = names.filter(|name| name.len().abs_diff(word.len()) <= allowed);
+    let (distance, name) = candidates.map(|name| (distance(word, name), name)).min()?;
+    (distance <= allowed).then_some(name)
 }
 
 /// Edit distance in bytes (Levenshtein), by rows.

@@ -234,6 +234,10 @@ fn values() {
             "ssl_cipher_list = HIGH",
             "ignored: ssl_cipher_list: the TLS library's own choice is used: only ciphers with forward secrecy",
         ),
+        (
+            "info_log_path = /var/log/dovecot-info.log",
+            "warning: info_log_path: not used: everything goes to log_path, where fail2ban and others must read it",
+        ),
         ("mail_location = maildir:~/x", "ignored: mail_location: not needed"),
         ("dict {\n a = b\n}", "ignored: dict: not needed"),
     ] {
@@ -252,7 +256,10 @@ fn protocols_and_listeners() {
             "protocols: 'pop3s' is no protocol, its TLS listener comes with 'pop3' (port = 0 in inet_listener pop3 turns the plain one off)",
         ),
         ("protocols = managesieve", "warning: protocols: 'managesieve' is now called 'sieve'"),
-        ("protocols = imap lmtp", "ignored: protocols: lmtp is not served by this version"),
+        (
+            "protocols = imap lmtp",
+            "warning: protocols: lmtp is not served by this version: nothing listens for it",
+        ),
     ] {
         assert_report(text, &format!("c.conf:2: {problem}\n"));
     }
@@ -397,7 +404,7 @@ fn password_databases() {
     for (text, problem) in [
         (
             " driver = sql\n args = x",
-            "c.conf:2: warning: passdb: driver = sql is nothing that Homing serves itself (passwd-file, static); logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: driver = sql is not served by Homing itself (only passwd-file, static); logins go to /run/dovecot/auth-login",
         ),
         (
             " args = x",
@@ -405,15 +412,15 @@ fn password_databases() {
         ),
         (
             " driver = static\n args = nopassword=y\n deny = yes",
-            "c.conf:2: warning: passdb: deny = yes is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: deny = yes is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = nopassword=y\n result_success = continue-ok",
-            "c.conf:2: warning: passdb: result_success = continue-ok is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:2: warning: passdb: result_success = continue-ok is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = nopassword=y\n skip = maybe",
-            "c.conf:5: skip: 'maybe' is not one of: never, authenticated, unauthenticated\nc.conf:2: warning: passdb: skip = maybe is nothing that Homing serves itself; logins go to /run/dovecot/auth-login",
+            "c.conf:5: skip: 'maybe' is not one of: never, authenticated, unauthenticated\nc.conf:2: warning: passdb: skip = maybe is not served by Homing itself; logins go to /run/dovecot/auth-login",
         ),
         (
             " driver = static\n args = proxy=y",
@@ -439,10 +446,34 @@ fn password_databases() {
         &format!("passdb {{\n {ok}\nprotocol imap {{\n passdb {{\n {ok}\n}}"),
         "c.conf:7: warning: passdb: Homing has the same ones for all protocols and leaves this one to the auth service; logins go to /run/dovecot/auth-login\n",
     );
+    // Nobody here would ask it.
+    let text = format!("passdb {{\n {ok}\nprotocol lmtp {{\n passdb {{\n {ok}\n}}");
+    assert_report(&text, "c.conf:6: ignored: protocol lmtp: not served\n");
     assert_report(
         &format!("login_auth_socket_path = a\npassdb {{\n {ok}"),
         "c.conf:3: ignored: passdb: login_auth_socket_path is set, so the auth service has it\n",
     );
+}
+
+#[test]
+fn who_a_user_is_must_not_differ_between_homing_and_the_auth_service() {
+    let passdb = "passdb {\n driver = static\n args = nopassword=y\n}";
+    let ignored = "c.conf:2: ignored: auth_username_format: the auth service reads it\n";
+    assert_report(&format!("auth_username_format = %Lu\n{passdb}"), ignored);
+    assert_report(
+        &format!("auth_username_format = %Ln\n{passdb}"),
+        &format!(
+            "c.conf:2: warning: auth_username_format: only the auth service can do this, so passdbs are left to it; logins go to /run/dovecot/auth-login\n{ignored}"
+        ),
+    );
+    assert_report("auth_username_format = %Ln", ignored);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_the_only_problem() {
+    let outcome = crate::config::load(std::path::Path::new("/nonexistent/c.conf"));
+    assert!(outcome.settings.is_none());
+    assert_eq!(outcome.report.errors().count(), 1, "{}", outcome.report);
 }
 
 #[test]

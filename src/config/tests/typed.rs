@@ -298,7 +298,7 @@ fn the_examples_of_the_readme_load() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let blocks = readme.split("```\n").skip(1).step_by(2);
     let examples: Vec<_> = blocks.filter(|b| b.contains("protocols =") || b.contains("passdb {")).collect();
-    assert_eq!(examples.len(), 2, "the main example and its passdb");
+    let [first, passdb, auth_only, moved] = examples[..] else { panic!("{}", examples.len()) };
     let site = Site::new("");
     for name in ["fullchain.pem", "privkey.pem"] {
         site.write(name, "");
@@ -306,9 +306,18 @@ fn the_examples_of_the_readme_load() {
     let folder = site.path("");
     let certificates =
         |text: &str| text.replace("/etc/letsencrypt/live/mail.example.org/", &folder.to_string_lossy());
-    site.write("c.conf", &certificates(examples[0]));
+    site.write("c.conf", &certificates(first));
     assert_eq!(site.report(), "");
     assert_eq!(site.load().settings.unwrap().listeners.len(), 10);
-    site.write("c.conf", &format!("protocols = imap\nssl = no\n{}", examples[1]));
+    site.write("c.conf", &format!("protocols = imap\nssl = no\n{passdb}"));
     assert_eq!(site.report(), "");
+    // The node's own configuration ends with the lines for Dovecot, which Homing's must override.
+    let node = std::fs::read_to_string(samples().join("director-node.conf")).unwrap();
+    site.write("dovecot.conf", &format!("{node}\nssl = no\n{auth_only}"));
+    let included = site.path("dovecot.conf").display().to_string();
+    site.write("c.conf", &moved.replace("/etc/dovecot/dovecot.conf", &included));
+    let settings = site.load().settings.unwrap();
+    assert!(matches!(settings.auth.source, AuthSource::Socket(path) if path.ends_with("login/login")));
+    assert_eq!(settings.process.login_user.as_deref(), Some("dovenull"));
+    assert_eq!(settings.director.mail_servers.len(), 3);
 }

@@ -5,13 +5,28 @@ use std::path::{Path, PathBuf};
 
 use super::{View, passdb};
 use crate::config::{
-    grammar::Block,
+    grammar::{Block, Position, Value},
     report::Report,
+    schema::{default_of, known},
     settings::{AuthSettings, AuthSource, PassdbSettings},
 };
 
 /// The socket for login processes of a Dovecot auth service, in `base_dir`.
 const AUTH_SOCKET: &str = "auth-login";
+
+/// Settings of Dovecot's auth service that change who a user is or what proves it. Homing's own databases know only
+/// their defaults, so that with others the auth service must do the work.
+const DEFAULTS_ONLY: &[&str] = &[
+    "auth_anonymous_username",
+    "auth_default_realm",
+    "auth_policy_server_url",
+    "auth_realms",
+    "auth_ssl_require_client_cert",
+    "auth_ssl_username_from_cert",
+    "auth_username_chars",
+    "auth_username_format",
+    "auth_username_translation",
+];
 
 pub(super) fn auth(root: &Block, report: &mut Report) -> AuthSettings {
     let view = View::top(root);
@@ -55,6 +70,16 @@ fn in_base_dir(view: &View<'_>, path: &str) -> PathBuf {
     Path::new(&view.text("base_dir")).join(path)
 }
 
+/// A setting that is not needed by Homing itself, if it has another value than its default.
+fn differing<'a>(root: &'a Block, name: &'static str) -> Option<(&'static str, &'a Position)> {
+    let setting = root.settings.get(name)?;
+    let is_default = match &setting.value {
+        Value::Text(text) => default_of(name).is_some_and(|default| default == text),
+        Value::File(_) => false,
+    };
+    (!is_default).then_some((name, &setting.position))
+}
+
 /// All the databases, if Homing can serve each of them; why not is reported at the block that is in the way.
 fn embedded(root: &Block, socket: &Path, report: &mut Report) -> Option<Vec<PassdbSettings>> {
     let mut databases = Vec::new();
@@ -69,7 +94,19 @@ fn embedded(root: &Block, socket: &Path, report: &mut Report) -> Option<Vec<Pass
             }
         }
     }
-    let in_protocols = root.of_kind("protocol").flat_map(|protocol| protocol.of_kind("passdb"));
+    if root.of_kind("passdb").next().is_some() {
+        for (name, position) in DEFAULTS_ONLY.iter().filter_map(|name| differing(root, name)) {
+            all = false;
+            let text = format!(
+                "{name}: only the auth service can do this, so passdbs are left to it; logins go to {}",
+                socket.display()
+            );
+            report.warning(position, text);
+        }
+    }
+    // Those of others, such as lmtp, are asked for nothing that is served here.
+    let served = root.of_kind("protocol").filter(|protocol| known::is_served(&protocol.name));
+    let in_protocols = served.flat_map(|protocol| protocol.of_kind("passdb"));
     for block in in_protocols {
         all = false;
         let text = format!(

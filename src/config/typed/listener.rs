@@ -126,7 +126,8 @@ fn protocols(top: &View<'_>, report: &mut Report) -> Vec<Service> {
                 Service::Sieve
             }
             "lmtp" | "submission" | "doveadm" => {
-                report.ignored(position, format!("protocols: {word} is not served by this version"));
+                let text = format!("protocols: {word} is not served by this version: nothing listens for it");
+                report.warning(position, text);
                 continue;
             }
             "none" => continue,

@@ -34,14 +34,14 @@ pub(super) fn passdb(block: &Block, report: &mut Report) -> Result<Option<Passdb
         return Ok(None);
     }
     if !matches!(driver.as_str(), "passwd-file" | "static") {
-        return Err(format!("driver = {driver} is nothing that Homing serves itself (passwd-file, static)"));
+        return Err(format!("driver = {driver} is not served by Homing itself (only passwd-file, static)"));
     }
     let is_default = |name: &str| match PASSDB.iter().find(|known| known.name == name) {
         Some(known) => view.text(name).eq_ignore_ascii_case(known.default),
         None => true,
     };
     if let Some(name) = DEFAULTS_ONLY.iter().find(|name| !is_default(name)) {
-        return Err(format!("{name} = {} is nothing that Homing serves itself", view.text(name)));
+        return Err(format!("{name} = {} is not served by Homing itself", view.text(name)));
     }
     let position = view.position("args");
     Ok(match driver.as_str() {

@@ -42,8 +42,9 @@ pub(super) fn tls(root: &Block, report: &mut Report) -> TlsSettings {
 
 fn certificates(view: &View<'_>, report: &mut Report) -> Vec<CertificateFiles> {
     if view.file("ssl_cert").is_none() && view.text("ssl_cert").is_empty() {
+        let default = if view.is_set("ssl") { "" } else { " (the default)" };
         let text = format!(
-            "ssl = {} needs a certificate: set ssl_cert = <file and ssl_key = <file (or ssl = no)",
+            "ssl = {}{default} needs a certificate: set ssl_cert = <file and ssl_key = <file (or ssl = no)",
             view.text("ssl")
         );
         report.error(view.position("ssl"), text);

@@ -16,10 +16,9 @@ impl UserHash {
         self.0
     }
 
-    /// A hash without a name.
-    #[cfg(test)]
-    pub(super) fn from_number(number: u32) -> Self {
-        Self(number)
+    /// A hash without a name, as admin commands give it. 0 is nobody and becomes 1.
+    pub fn from_number(number: u32) -> Self {
+        Self(number.max(1))
     }
 }
 
@@ -36,7 +35,7 @@ impl Naming {
     /// Hashes a user name. 0 stands for no user elsewhere, so it becomes 1.
     pub fn hash(&self, user: &[u8]) -> UserHash {
         let name = without_master(user, self.master_user_separator);
-        UserHash(first_word(&self.format.expand(name)).max(1))
+        UserHash::from_number(first_word(&self.format.expand(name)))
     }
 }
 

@@ -25,6 +25,11 @@ impl Host {
     pub fn new(ip: IpAddr, hostname: Option<String>, tag: Vec<u8>) -> Self {
         Self { ip, hostname, tag, vhosts: VHOSTS_DEFAULT, up: true }
     }
+
+    /// True if new users may come.
+    pub fn is_usable(&self) -> bool {
+        self.up && self.vhosts > 0
+    }
 }
 
 /// IPv4 before IPv6, then by address: the order of the table and of equal ring points.
@@ -47,8 +52,13 @@ impl Hosts {
         self.0.contains_key(&order(ip))
     }
 
+    /// Adds a backend, or replaces the one with its address.
+    pub(super) fn insert(&mut self, host: Arc<Host>) {
+        self.0.insert(order(host.ip), host);
+    }
+
     /// Removes a backend.
-    pub fn remove(&mut self, ip: IpAddr) {
+    pub(super) fn remove(&mut self, ip: IpAddr) {
         self.0.remove(&order(ip));
     }
 

@@ -4,32 +4,56 @@
 //! The invariant that everything serves: no user has sessions on two backends at once. A session counts from the
 //! moment its login is placed, before the backend is contacted, until it has ended; while it lives, the mapping
 //! does.
+//!
+//! How to drive it: [`Core::place`] and [`Core::release`] for logins and their ends, [`Core::apply`] for everything
+//! else, [`Core::step`] at [`Core::next_step`]. Each of them returns, with bounded work. What comes back is to be
+//! performed in order.
 
+mod action;
+mod apply;
+mod backends;
+mod changes;
+mod flush;
 mod hash;
 mod hosts;
+mod invariants;
 mod mail_servers;
+mod moves;
+mod moving;
 mod operation;
 mod ring;
+mod time;
 mod username_format;
 mod users;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
+pub use action::{Action, Cause, FlushProgram, FlushRun, Movement, Wait};
+use backends::{Backends, HostNumber};
+use flush::Flushes;
+pub use flush::{FLUSHES_MAX, FlushId, FlushProgress};
 pub use hash::{Naming, UserHash};
 pub use hosts::{Host, Hosts, VHOSTS_DEFAULT};
 pub use mail_servers::{MailServer, MailServerError, ServerHost, hosts_of};
-pub use operation::{Action, Operation, OperationError, Origin, Table};
+use moves::Moves;
+pub use moves::{FLUSH_PROGRAM_TIME, MOVE_TIME};
+pub use operation::{
+    Flushing, HOSTS_MAX, Operation, OperationError, Origin, Rules, TAGS_MAX, Table, VHOSTS_MAX,
+};
 pub use ring::Ring;
+pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
-use users::{TagNumber, UserKey, Users};
+pub use users::UserKey;
+use users::{Expiry, Slot, User, Users};
+pub use views::{BackendRow, Lookup, UserCursor, UserMove, UserRow};
+
+/// Users that one call may forget, look at for a flush, or move on. Some hundred microseconds of work, so that logins
+/// never wait long for a table that is used by one at a time.
+pub const STEP_USERS_MAX: usize = 500;
 
 /// One session from its placement to its end; given back by [`Core::release`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,179 +62,193 @@ pub struct SessionKey {
     number: u64,
 }
 
+impl SessionKey {
+    /// Whose it is.
+    pub fn user(self) -> UserKey {
+        self.user
+    }
+}
+
 /// A session with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The session.
     pub session: SessionKey,
-    /// Its backend, as configured at the time.
+    /// Its backend, as known at the time.
     pub host: Arc<Host>,
+    /// Why the user is there.
+    pub cause: Cause,
 }
 
 /// The tables of one director.
-///
-/// Logins and their ends come through [`Core::place`] and [`Core::release`]; whatever else changes the tables is
-/// an [`Operation`] for [`Core::apply`].
 #[derive(Debug)]
 pub struct Core {
-    naming: Naming,
-    expire: Duration,
-    /// The configured backends.
-    hosts: Hosts,
-    /// Backends that are not configured any more but still have sessions.
-    leaving: Hosts,
-    ring: Ring,
-    /// Every tag ever configured; a login cannot add one.
-    tags: BTreeMap<Vec<u8>, TagNumber>,
+    rules: Rules,
+    expiry: Expiry,
+    /// The backends as the configuration has them, and their ring.
+    configured: Hosts,
+    configured_ring: Ring,
+    backends: Backends,
     users: Users,
     sessions: BTreeSet<SessionKey>,
     sessions_so_far: u64,
+    moves: Moves,
+    flushes: Flushes,
+    /// The latest time that was told. A clock that goes back stands still here.
+    now: Moment,
 }
 
 impl Core {
     /// Tables without users.
-    pub fn new(table: Table) -> Self {
+    pub fn new(now: Moment, table: Table) -> Self {
+        let rules = table.rules.clone();
+        let expiry = Expiry { time: rules.expire, over: None };
         let mut core = Self {
-            naming: table.naming,
-            expire: table.expire,
-            hosts: Hosts::default(),
-            leaving: Hosts::default(),
-            ring: Ring::default(),
-            tags: BTreeMap::new(),
-            users: Users::default(),
+            rules,
+            expiry,
+            configured: Hosts::default(),
+            configured_ring: Ring::default(),
+            backends: Backends::default(),
+            users: Users::new(),
             sessions: BTreeSet::new(),
             sessions_so_far: 0,
+            moves: Moves::default(),
+            flushes: Flushes::default(),
+            now,
         };
-        core.replace_hosts(table.hosts);
+        // The rules are those of the table, so nothing can be refused.
+        let _told = core.configure(Origin::Configuration, table);
         core
     }
 
-    /// The hash of a user name.
-    pub fn hash(&self, user: &[u8]) -> UserHash {
-        self.naming.hash(user)
-    }
-
     /// Places a login: where the user is, else where the ring says. An existing mapping holds even if its backend
-    /// is down or without vhosts (spec/director.md 3.2), or leaving. `None`: no usable backend with this tag.
-    pub fn place(&mut self, now: Instant, tag: &[u8], hash: UserHash) -> Option<Placed> {
-        self.expire(now);
-        let user = UserKey { tag: *self.tags.get(tag)?, hash };
-        let ip = self.users.host_of(user).or_else(|| self.ring.lookup(tag, hash))?;
-        let host = Arc::clone(self.hosts.get(ip).or_else(|| self.leaving.get(ip))?);
+    /// is down or without vhosts (spec/director.md 3.2); a removed one holds while a session lives there.
+    pub fn place(&mut self, now: Moment, tag: &[u8], hash: UserHash) -> Result<Placed, Wait> {
+        self.set_time(now);
+        let user = UserKey { tag: self.backends.tag(tag).ok_or(Wait::NoHost)?, hash };
+        let slot = match self.find(user) {
+            Some(slot) => slot,
+            None => {
+                let number = self.backends.hashed(tag, hash).ok_or(Wait::NoHost)?;
+                self.users.add(user, number, self.now, Cause::Hashed).ok_or(Wait::NoHost)?
+            }
+        };
+        let row = self.users.row(slot).ok_or(Wait::NoHost)?;
+        let cause = row.cause;
+        if let Some(moving) = self.moves.get(user) {
+            return Err(moving.wait(row.sessions));
+        }
+        let backend = self.backends.row(row.host).ok_or(Wait::NoHost)?;
+        let host = Arc::clone(&backend.host);
         self.sessions_so_far += 1;
         let session = SessionKey { user, number: self.sessions_so_far };
-        self.users.enter(user, ip);
+        self.users.enter(slot);
         self.sessions.insert(session);
-        Some(Placed { session, host })
+        Ok(Placed { session, host, cause })
     }
 
     /// A session has ended, or its login failed. A user without sessions keeps the backend for a while, unless it
-    /// is configured no more. `now` must not go back between calls.
-    pub fn release(&mut self, now: Instant, session: SessionKey) {
+    /// is gone; a user who is being moved is taken further.
+    pub fn release(&mut self, now: Moment, session: SessionKey) -> Vec<Action> {
+        self.set_time(now);
+        let mut actions = Vec::new();
         if !self.sessions.remove(&session) {
-            return;
+            return actions;
         }
-        let Some(ip) = self.users.leave(session.user, now) else { return };
-        if !belongs(&self.hosts, &self.tags, session.user, ip) {
-            self.users.forget_idle(session.user);
-            if self.users.count_on(ip) == 0 {
-                self.leaving.remove(ip);
+        let Some(slot) = self.users.find(session.user) else { return actions };
+        let Some(host) = self.users.row(slot).map(|user| user.host) else { return actions };
+        if self.users.leave(slot, self.now) == Some(0) {
+            if self.users.row(slot).is_some_and(|user| user.moving) {
+                self.sessions_over(slot, self.now, &mut actions);
+            } else {
+                self.find(session.user);
+            }
+            self.drop_if_empty(host);
+        }
+        actions
+    }
+
+    /// A user has been seen on the way, as by a lookup for mail delivery elsewhere: mappings without session live on,
+    /// under all tags. Never makes a mapping (spec/director.md 5.5).
+    pub fn refresh(&mut self, now: Moment, hash: UserHash) {
+        self.set_time(now);
+        let slots: Vec<_> =
+            self.backends.tags().filter_map(|(_, tag)| self.users.find(UserKey { tag, hash })).collect();
+        for slot in slots {
+            if self.users.row(slot).is_some_and(|user| !self.is_forgotten(user)) {
+                self.users.confirm(slot, self.now);
             }
         }
     }
 
-    /// Forgets mappings whose time is over.
-    pub fn expire(&mut self, now: Instant) {
-        self.users.expire(now, self.expire);
+    /// What the passing of time does: expired mappings are forgotten, moves and flushes go on. At most some
+    /// [`STEP_USERS_MAX`] users of each kind; [`Core::next_step`] tells if more is to be done.
+    pub fn step(&mut self, now: Moment) -> Vec<Action> {
+        self.set_time(now);
+        let mut actions = Vec::new();
+        self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
+        self.advance_moves(STEP_USERS_MAX, &mut actions);
+        self.advance_flushes(STEP_USERS_MAX, &mut actions);
+        self.drop_empty_backends();
+        actions
     }
 
-    /// When [`Core::expire`] has something to do.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.users.next_expiry(self.expire)
+    /// When [`Core::step`] has something to do; a moment that has passed means at once.
+    pub fn next_step(&self) -> Option<Moment> {
+        let flush = self.flush_can_go_on().then_some(self.now);
+        let expiry = self.users.next_expiry(self.expiry);
+        [flush, expiry, self.moves.next_deadline()].into_iter().flatten().min()
     }
 
-    /// How long a mapping outlives its last session.
-    pub fn expire_time(&self) -> Duration {
-        self.expire
+    /// Changes the tables. All or nothing.
+    pub fn apply(
+        &mut self,
+        now: Moment,
+        origin: Origin,
+        operation: Operation,
+    ) -> Result<Vec<Action>, OperationError> {
+        self.set_time(now);
+        let outcome = self.perform(origin, operation);
+        self.drop_empty_backends();
+        outcome
     }
 
-    /// Changes the tables. All or nothing; what the world around has to do is returned.
-    pub fn apply(&mut self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
-        match operation {
-            Operation::Configure(table) => self.configure(origin, table),
-            Operation::Kick { user } => Ok(self.kick(user)),
+    /// The mapping of a user. One that means nothing any more is taken out of the way.
+    fn find(&mut self, user: UserKey) -> Option<Slot> {
+        let slot = self.users.find(user)?;
+        let row = self.users.row(slot)?;
+        if !self.is_forgotten(row) {
+            return Some(slot);
+        }
+        let host = row.host;
+        self.users.forget(slot);
+        self.drop_if_empty(host);
+        None
+    }
+
+    /// True if a mapping in the table means nothing any more: too old, or to a backend that is gone.
+    fn is_forgotten(&self, user: &User) -> bool {
+        user.is_expired(self.now, self.expiry) || (!user.is_held() && self.backends.is_gone(user.host))
+    }
+
+    /// True for a backend of the table, and for one that is gone while users are held there.
+    fn is_in_use(&self, number: HostNumber) -> bool {
+        !self.backends.is_gone(number) || self.users.census(number).held > 0
+    }
+
+    /// Backends that are gone are kept while mappings name them.
+    fn drop_empty_backends(&mut self) {
+        let gone: Vec<_> = self.backends.gone().collect();
+        gone.into_iter().for_each(|number| self.drop_if_empty(number));
+    }
+
+    fn drop_if_empty(&mut self, number: HostNumber) {
+        if self.users.census(number).users == 0 {
+            self.backends.drop_row(number);
         }
     }
 
-    fn configure(&mut self, origin: Origin, table: Table) -> Result<Vec<Action>, OperationError> {
-        if table.naming != self.naming {
-            // Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger.
-            if !self.sessions.is_empty() {
-                return Err(OperationError::NamingInUse);
-            }
-            self.users.forget_idle_if(|_, _| true);
-            self.naming = table.naming;
-        }
-        self.expire = table.expire;
-        let before = self.replace_hosts(table.hosts);
-        Ok(self.host_changes(origin, &before))
+    fn set_time(&mut self, now: Moment) {
+        self.now = self.now.max(now);
     }
-
-    /// Takes over a table of backends and returns the one before. Backends that are gone stay known while they have
-    /// sessions, so that no user gets a second backend meanwhile.
-    fn replace_hosts(&mut self, hosts: Vec<Host>) -> Hosts {
-        let before = std::mem::replace(&mut self.hosts, hosts.into_iter().collect());
-        for host in self.hosts.iter() {
-            let next = TagNumber(self.tags.len() as u32);
-            self.tags.entry(host.tag.clone()).or_insert(next);
-        }
-        let (hosts, tags) = (&self.hosts, &self.tags);
-        self.users.forget_idle_if(|user, ip| !belongs(hosts, tags, user, ip));
-        let known: Vec<_> = before.iter().chain(self.leaving.iter()).cloned().collect();
-        let leaves = |host: &Host| !self.hosts.contains(host.ip) && self.users.count_on(host.ip) > 0;
-        self.leaving = known.into_iter().filter(|host| leaves(host)).collect();
-        self.ring = Ring::of(self.hosts.iter().map(Arc::as_ref));
-        before
-    }
-
-    fn host_changes(&self, origin: Origin, before: &Hosts) -> Vec<Action> {
-        let gone = before.iter().filter(|host| !self.hosts.contains(host.ip));
-        let removed = gone.map(|host| {
-            let users = self.users.count_on(host.ip);
-            Action::HostRemoved { ip: host.ip, users, origin }
-        });
-        let new = self.hosts.iter().filter(|host| !before.contains(host.ip));
-        let added = new.map(|host| Action::HostAdded { host: Arc::clone(host), origin });
-        removed.chain(added).collect()
-    }
-
-    /// The sessions of a user under all tags, logins in progress included.
-    fn kick(&self, hash: UserHash) -> Vec<Action> {
-        let sessions = self.tags.values().flat_map(|tag| {
-            let user = UserKey { tag: *tag, hash };
-            let range = SessionKey { user, number: 0 }..=SessionKey { user, number: u64::MAX };
-            self.sessions.range(range)
-        });
-        sessions.map(|session| Action::Kick { session: *session }).collect()
-    }
-
-    /// The configured backends.
-    pub fn hosts(&self) -> &Hosts {
-        &self.hosts
-    }
-
-    /// Number of mappings.
-    pub fn user_count(&self) -> usize {
-        self.users.len()
-    }
-
-    /// Number of sessions, logins in progress included.
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
-    }
-}
-
-/// True if a user's mapping to a backend may outlive the sessions: it is configured, and under the user's tag.
-fn belongs(hosts: &Hosts, tags: &BTreeMap<Vec<u8>, TagNumber>, user: UserKey, ip: IpAddr) -> bool {
-    hosts.get(ip).is_some_and(|host| tags.get(&host.tag) == Some(&user.tag))
 }

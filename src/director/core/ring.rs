@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Host, UserHash, hash::first_word, hosts::order};
 
-/// Points of all tags. Rebuilt when the host table changes.
+/// Points of all tags; no empty ones. A change of one backend computes the points of that one alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ring(BTreeMap<Vec<u8>, Vec<Point>>);
 
@@ -18,16 +18,37 @@ struct Point {
 impl Ring {
     /// Builds the points of all usable hosts.
     pub fn of<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
-        let mut tags: BTreeMap<Vec<u8>, Vec<Point>> = BTreeMap::new();
-        for host in hosts.into_iter().filter(|host| host.up) {
-            let points = tags.entry(host.tag.clone()).or_default();
+        let mut ring = Self::default();
+        for host in hosts {
+            ring.extend(host);
+        }
+        ring.0.values_mut().for_each(|points| sort(points));
+        ring
+    }
+
+    /// Adds the points of a host that has none yet.
+    pub(super) fn insert(&mut self, host: &Host) {
+        self.extend(host);
+        if let Some(points) = self.0.get_mut(&host.tag) {
+            sort(points);
+        }
+    }
+
+    /// Takes the points of a host away.
+    pub(super) fn remove(&mut self, host: &Host) {
+        if let Some(points) = self.0.get_mut(&host.tag) {
+            points.retain(|point| point.ip != host.ip);
+            if points.is_empty() {
+                self.0.remove(&host.tag);
+            }
+        }
+    }
+
+    fn extend(&mut self, host: &Host) {
+        if host.is_usable() {
+            let points = self.0.entry(host.tag.clone()).or_default();
             points.extend((0..host.vhosts).map(|vhost| Point::of(host.ip, vhost)));
         }
-        for points in tags.values_mut() {
-            // Addresses decide between equal points.
-            points.sort_by_key(|point| (point.at, order(point.ip)));
-        }
-        Self(tags)
     }
 
     /// The backend of a user among the hosts with this tag; `None` if none of them is usable.
@@ -36,6 +57,11 @@ impl Ring {
         let next = points.partition_point(|point| point.at < user.number());
         points.get(next).or_else(|| points.first()).map(|point| point.ip)
     }
+}
+
+/// Addresses decide between equal points.
+fn sort(points: &mut [Point]) {
+    points.sort_by_key(|point| (point.at, order(point.ip)));
 }
 
 impl Point {

@@ -8,7 +8,7 @@ use super::{
     super::EndedBy,
     rig::{Rig, Wire, hear, reset_on_drop, rest, say, within},
 };
-use crate::transport::Transport;
+use crate::transport::{CLOSING_TIME_MAX, Transport};
 
 const WIRES: [(Wire, Wire); 4] =
     [(Wire::Plain, Wire::Plain), (Wire::Tls, Wire::Plain), (Wire::Plain, Wire::Tls), (Wire::Tls, Wire::Tls)];
@@ -48,7 +48,7 @@ async fn sp_02_sp_04_the_backend_closes() {
         assert_eq!((end.by, end.bytes_in, end.bytes_out), (EndedBy::Server, 9, 14));
         assert!(end.error.is_none(), "{:?}", end.error);
         // The client is still there until the caller closes.
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, b"");
         running.client.shutdown().await.unwrap();
         within(closing).await.unwrap();
@@ -70,7 +70,7 @@ async fn sp_03_after_a_half_close_by_the_client_replies_arrive() {
         hear(&mut running.client, b"second\r\n").await;
         let end = running.end().await;
         assert_eq!((end.by, end.bytes_in, end.bytes_out), (EndedBy::Client, 7, 15));
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, b"");
         within(closing).await.unwrap();
     }
@@ -85,6 +85,22 @@ async fn a_backend_that_ignores_the_end_of_the_client_is_given_up() {
     let end = running.end().await;
     assert_eq!(end.by, EndedBy::Client);
     assert_eq!(rest(&mut running.backend).await, b"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_does_not_outlive_its_backend_for_ever() {
+    for client in [Wire::Plain, Wire::Tls] {
+        let stuck_max = Duration::from_millis(50);
+        let mut running = Rig { client, stuck_max, ..Rig::default() }.start().await;
+        let block = vec![b'x'; 64 << 20];
+        // The kernel's buffers are smaller than this.
+        let blocked = tokio::time::timeout(Duration::from_secs(1), running.backend.write_all(&block)).await;
+        assert!(blocked.is_err(), "nobody takes all of it");
+        close(&mut running.backend).await;
+        let end = running.end().await;
+        assert_eq!((end.by, end.client_blocked), (EndedBy::Client, true));
+        assert_eq!(end.error.unwrap().to_string(), "write failed: timed out");
+    }
 }
 
 #[tokio::test]
@@ -142,11 +158,19 @@ async fn a_client_that_leaves_in_the_middle_of_a_large_reply() {
             hear(&mut running.client, &[b'x'; 1000]).await;
             close(&mut running.client).await;
         };
-        let (written, ()) = within(async { tokio::join!(backend.write_all(&block), leaving) }).await;
-        written.unwrap_err();
+        let write = async {
+            tokio::select! {
+                _ = backend.write_all(&block) => panic!("nobody takes all of it"),
+                () = leaving => {}
+            }
+        };
+        within(write).await;
         let end = running.end().await;
         assert_eq!(end.by, EndedBy::Client);
         assert!(end.client.is_none());
+        drop(end);
+        let Transport::Plain(backend) = &mut running.backend else { panic!("plain") };
+        within(backend.write_all(&block)).await.unwrap_err();
         assert_eq!(running.pipes.state().1, 0);
     }
 }

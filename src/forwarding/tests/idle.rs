@@ -5,7 +5,7 @@ use std::mem::size_of_val;
 use bytes::Bytes;
 
 use super::{
-    super::{Counters, Ends, Means, PEER_QUIET_MAX, PipePool, forward, forward_by},
+    super::{CLIENT_STUCK_MAX, Counters, Ends, Means, PEER_QUIET_MAX, PipePool, forward, forward_by},
     rig::{Wire, connection, hear, say, within},
 };
 use crate::transport::Transport;
@@ -35,7 +35,7 @@ async fn the_future_is_small() {
 async fn idle_sessions_hold_no_pipe() {
     let counters: &'static Counters = Box::leak(Box::default());
     let pipes: &'static PipePool = Box::leak(Box::new(PipePool::new(4)));
-    let means = Means { counters, pipes, quiet_max: PEER_QUIET_MAX };
+    let means = Means { counters, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
     let large = vec![b'x'; 256 << 10];
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {

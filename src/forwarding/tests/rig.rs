@@ -16,7 +16,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::super::{Counters, End, Ends, Means, PEER_QUIET_MAX, PipePool, Stop, forward_by};
+use super::super::{
+    CLIENT_STUCK_MAX, Counters, End, Ends, Means, PEER_QUIET_MAX, PipePool, Stop, forward_by,
+};
 use crate::transport::Transport;
 
 /// Longer than anything here should take.
@@ -37,12 +39,21 @@ pub(super) struct Rig {
     pub(super) to_client: &'static [u8],
     pub(super) pipes_max: usize,
     pub(super) quiet_max: Duration,
+    pub(super) stuck_max: Duration,
 }
 
 impl Default for Rig {
     fn default() -> Self {
         let (client, backend) = (Wire::Plain, Wire::Plain);
-        Self { client, backend, to_backend: b"", to_client: b"", pipes_max: 4, quiet_max: PEER_QUIET_MAX }
+        Self {
+            client,
+            backend,
+            to_backend: b"",
+            to_client: b"",
+            pipes_max: 4,
+            quiet_max: PEER_QUIET_MAX,
+            stuck_max: CLIENT_STUCK_MAX,
+        }
     }
 }
 
@@ -70,7 +81,7 @@ impl Rig {
         };
         let counters: &'static Counters = Box::leak(Box::default());
         let pipes: &'static PipePool = Box::leak(Box::new(PipePool::new(self.pipes_max)));
-        let means = Means { counters, pipes, quiet_max: self.quiet_max };
+        let means = Means { counters, pipes, quiet_max: self.quiet_max, stuck_max: self.stuck_max };
         let (stop, stopped) = oneshot::channel();
         let stop_signal = async {
             match stopped.await {

@@ -6,6 +6,7 @@ use super::{
     super::{EndedBy, forward},
     rig::{Rig, Wire, hear, rest, say, within},
 };
+use crate::transport::CLOSING_TIME_MAX;
 
 const BYE: &str = "* BYE Shutting down\r\n";
 
@@ -17,7 +18,7 @@ async fn last_words_between_lines() {
         running.stop(Some(BYE));
         let end = running.end().await;
         assert_eq!((end.by, end.bytes_out), (EndedBy::Stopped, 7 + BYE.len() as u64));
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, BYE.as_bytes());
         assert_eq!(rest(&mut running.backend).await, b"", "the backend is closed");
         drop(running);
@@ -42,7 +43,7 @@ async fn no_last_words_inside_a_line() {
         running.stop(Some(BYE));
         let end = running.end().await;
         assert_eq!((end.by, end.bytes_out), (EndedBy::Stopped, 6));
-        let closing = tokio::spawn(end.client.unwrap().close());
+        let closing = tokio::spawn(end.client.unwrap().close_within(CLOSING_TIME_MAX));
         assert_eq!(rest(&mut running.client).await, b"");
         drop(running);
         within(closing).await.unwrap();

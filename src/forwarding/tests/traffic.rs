@@ -8,7 +8,7 @@ use super::{
     super::EndedBy,
     rig::{Rig, Running, Wire, hear, rest, say, within},
 };
-use crate::transport::Transport;
+use crate::transport::{CLOSING_TIME_MAX, Transport};
 
 /// Repeats after a prime number of bytes, so that a loss or a swap of blocks shows.
 fn pattern(seed: u32) -> Vec<u8> {
@@ -152,7 +152,7 @@ async fn sp_06_a_slow_client_gets_everything_after_the_backend_closed() {
         within(async { tokio::join!(sending, reading) }).await;
         let end = running.end().await;
         assert_eq!((end.by, end.bytes_out, end.unsent_out), (EndedBy::Server, total as u64, 0));
-        end.client.unwrap().close().await;
+        end.client.unwrap().close_within(CLOSING_TIME_MAX).await;
         assert_eq!(rest(&mut running.client).await, b"");
     }
 }

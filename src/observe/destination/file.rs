@@ -27,7 +27,13 @@ impl LogFile {
 
     /// On error the old file stays in use.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        self.file = append_to(&self.path)?;
+        self.file = append_to(&self.path).map_err(|error| {
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => "; it must belong to default_login_user",
+                _ => "",
+            };
+            io::Error::new(error.kind(), format!("{}: {error}{hint}", self.path.display()))
+        })?;
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ impl LoginLog {
         extra: Extra,
     ) {
         let mut reason = reason_words(reason).to_owned();
-        if let Some(error) = error {
+        if let Some(error) = error.filter(|error| *error != reason) {
             // Filters look for EXTRA behind the first " (", so that there is only one.
             let error = printable(error.as_bytes()).replace(" (", " [");
             reason = format!("{reason}: {error}");
@@ -89,6 +89,11 @@ impl LoginLog {
         self.write(Level::WARN, context, text);
     }
 
+    /// A field of the auth service's reply cannot be used; the login goes on with the default.
+    pub fn reply_invalid(&self, context: &LoginContext, problem: &str) {
+        self.write(Level::ERROR, context, &printable(problem.as_bytes()));
+    }
+
     /// A precondition of 7.1 does not hold; no backend was contacted.
     pub fn proxy_impossible(&self, context: &LoginContext, user: &UserName, problem: &str) {
         let text = format!("proxy({user}): {}", printable(problem.as_bytes()));
@@ -111,6 +116,11 @@ impl LoginLog {
         if self.verbose {
             self.proxy(Level::INFO, context, to, &to.login_failed(backend_text));
         }
+    }
+
+    /// A backend said something that nobody had asked for.
+    pub fn proxy_warning(&self, context: &LoginContext, to: &ProxyDestination, text: &str) {
+        self.proxy(Level::ERROR, context, to, &printable(text.as_bytes()));
     }
 
     /// The last attempt failed.

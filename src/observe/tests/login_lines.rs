@@ -73,6 +73,17 @@ fn an_error_text_cannot_pose_as_extra() {
 }
 
 #[test]
+fn a_cause_that_says_no_more_is_left_out() {
+    let extra = Extra::NoAttempts { secs: 0 };
+    let error = Some("Connection closed");
+    let line = one(|log| log.disconnected(&context("", ""), CloseReason::ConnectionClosed, error, extra));
+    assert_eq!(
+        line,
+        format!("imap-login: Info: Disconnected: Connection closed (no auth attempts in 0 secs): {NOBODY}")
+    );
+}
+
+#[test]
 fn extras_are_the_words_of_the_reference() {
     for (extra, words) in [
         (Extra::InvalidCertificate, "client sent an invalid cert"),
@@ -174,6 +185,17 @@ fn notes_appear_with_auth_verbose() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("imap-login: Info: ID sent: name=x: user="));
     assert!(lines[1].starts_with("imap-login: Warning: Auth process not responding, delayed "));
+}
+
+#[test]
+fn ignored_fields_of_auth_replies_are_errors() {
+    let problem = "Auth service returned invalid port number: 99999\n";
+    let line = one(|log| log.reply_invalid(&context("alice", "PLAIN"), problem));
+    assert!(
+        line.starts_with("imap-login: Error: Auth service returned invalid port number: 99999"),
+        "{line}"
+    );
+    assert!(line.ends_with(ALICE), "{line}");
 }
 
 #[test]

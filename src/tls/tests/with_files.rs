@@ -46,14 +46,14 @@ async fn sessions_outlive_a_reload() {
     let tls = ServerTls::new(&settings).unwrap().unwrap();
     let (mut near, mut far, _) = shake(&tls, &Arc::new(client(&ca)), NAME).await.unwrap();
     files(dir.path(), &new);
-    tls.reload(&settings).unwrap();
-    assert_eq!(served(&tls, &ca).await, der(&new));
+    let later = tls.successor(&settings).unwrap().unwrap();
+    assert_eq!(served(&later, &ca).await, der(&new));
     near.write_all(b"still here").await.unwrap();
     let mut got = [0; 10];
     far.read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"still here");
-    assert_eq!(tls.refresh(), Refresh::Unchanged);
-    let expiries = tls.expiries();
+    assert_eq!(later.refresh(), Refresh::Unchanged);
+    let expiries = later.expiries();
     assert!(expiries[0].name.ends_with("/cert") && expiries[0].not_after > 0 && expiries.len() == 1);
 }
 
@@ -64,7 +64,7 @@ async fn a_failed_reload_keeps_the_old() {
     let settings = files(dir.path(), &old);
     let tls = ServerTls::new(&settings).unwrap().unwrap();
     replace(&dir.path().join("key"), &ca.issue(NAME).key);
-    let text = tls.reload(&settings).unwrap_err().to_string();
+    let text = tls.successor(&settings).unwrap_err().to_string();
     assert!(
         text.contains("/cert and key ") && text.ends_with("does not belong to the certificate"),
         "{text}"

@@ -243,6 +243,7 @@ impl AuthClient {
         let Some(turn) = self.open.get_mut(&id) else { return Ok(()) };
         match &reply {
             AuthReply::Challenge(_) if *turn == Turn::Client => return Err(ProtocolError::UnexpectedCont),
+            AuthReply::Ok(_) if *turn == Turn::Client => return Err(ProtocolError::UnexpectedOk),
             AuthReply::Challenge(_) => *turn = Turn::Client,
             _ if reply::awaits_local_login(&reply) => self.cancel(id),
             _ => drop(self.open.remove(&id)),

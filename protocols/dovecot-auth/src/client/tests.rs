@@ -196,7 +196,7 @@ fn ap_12_unknown_ids_are_told_and_ignored() {
 #[test]
 fn ap_13_broken_input_closes() {
     let long = [b"OK\t1\tuser=alice\tproxy\tx=", &vec![b'y'; 17000][..]].concat();
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 9] = [
         (b"FOO\t1\n", "Auth server sent unknown response: FOO"),
         (b"\n", "Auth server sent unknown response: "),
         (b"CONT\t1\n", "BUG: Authentication server sent broken CONT line"),
@@ -204,6 +204,7 @@ fn ap_13_broken_input_closes() {
         (b"OK\n", "BUG: Authentication server input missing ID"),
         (b"FAIL\tx\n", "BUG: Authentication server input missing ID"),
         (b"CONT\t1\tAA==\nCONT\t1\tAA==\n", "Authentication server sent CONT twice"),
+        (b"CONT\t1\tAA==\nOK\t1\tuser=a\n", "Authentication server sent OK before its CONT was answered"),
         (&long, "BUG: Auth server sent us more than 16384 bytes of data"),
     ];
     for (bytes, text) in cases {

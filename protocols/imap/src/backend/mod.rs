@@ -31,6 +31,9 @@ pub struct ImapBackend {
     offered: Offered,
     capabilities: Option<String>,
     capabilities_asked: bool,
+    /// What the backend said before TLS, or anybody on the way: good enough for how to log in, but not shown to the
+    /// client (RFC 3501 section 6.2.1).
+    capabilities_in_clear: bool,
     security: Security,
     over: bool,
     reader: LineReader,
@@ -67,6 +70,7 @@ impl ImapBackend {
             offered: Offered::default(),
             capabilities: login.known_capabilities.clone(),
             capabilities_asked: false,
+            capabilities_in_clear: false,
             security: if login.starttls { Security::Wanted } else { Security::Settled },
             over: false,
             reader: LineReader::default(),
@@ -122,7 +126,9 @@ impl ImapBackend {
             failure(FailureClass::Protocol, &format!("Invalid banner: {}", self.withheld.shown(line)))
         })?;
         self.offered = offered;
-        self.capabilities = capabilities.or(self.capabilities.take());
+        if let Some(capabilities) = capabilities {
+            self.learn(capabilities);
+        }
         if self.offered.id && !self.login.not_trusted {
             let id = command::id(&self.login.client, &self.login.forward);
             self.send(Command::Id, Secret::new(id));
@@ -202,7 +208,7 @@ impl ImapBackend {
                 if waited && self.login.no_pipelining { self.secure() } else { Ok(()) }
             }
             Line::Capabilities(list) => {
-                self.capabilities = Some(String::from_utf8_lossy(list).into_owned());
+                self.learn(String::from_utf8_lossy(list).into_owned());
                 Ok(())
             }
             Line::Swallowed => Ok(()),
@@ -258,11 +264,20 @@ impl ImapBackend {
         Ok(())
     }
 
+    fn learn(&mut self, capabilities: String) {
+        self.capabilities = Some(capabilities);
+        self.capabilities_in_clear = self.security != Security::Settled;
+    }
+
+    fn shown_capabilities(&self) -> Option<&str> {
+        self.capabilities.as_deref().filter(|_| !self.capabilities_in_clear)
+    }
+
     fn logged_in(&mut self, text: &[u8], rest: &[u8]) {
         self.progress.received(Received::Login, Command::Login);
         let success = BackendSuccess {
             reply: text.to_vec(),
-            capabilities: self.capabilities.clone(),
+            capabilities: self.shown_capabilities().map(ToOwned::to_owned),
             unread: Bytes::copy_from_slice(rest),
         };
         self.outputs.push_back(BackendOutput::LoggedIn(success));
@@ -348,7 +363,7 @@ impl BackendDialogue for ImapBackend {
     }
 
     fn capabilities(&self) -> Option<&str> {
-        self.capabilities.as_deref()
+        self.shown_capabilities()
     }
 }
 

@@ -161,6 +161,20 @@ fn ib_07_no_pipelining() {
     );
 }
 
+/// RFC 3501 section 6.2.1: anybody on the way may have said them.
+#[test]
+fn capabilities_from_before_tls_are_not_shown() {
+    let secure = BackendLogin { starttls: true, ..login() };
+    let greeted = id_and("S STARTTLS/");
+    let until_login =
+        [(BANNER, greeted.as_str()), (ID_DONE, ""), ("S OK go\n", "<starttls>"), ("TLS", LOGIN)];
+    play(&secure, &[&until_login[..], &[("L OK in\n", "<in in + >")]].concat());
+    play(&secure, &[&until_login[..], &[("* CAPABILITY B\nL OK in\n", "<in in [B] + >")]].concat());
+    let mut backend = ImapBackend::new(secure);
+    backend.handle(BackendInput::Bytes(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"));
+    assert_eq!(backend.capabilities(), None);
+}
+
 #[test]
 fn ib_08_ib_09_literals_do_not_wait() {
     let sent = "L LOGIN \"alice\" {5}/p\u{e4}ss/";

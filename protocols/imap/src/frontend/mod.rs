@@ -45,7 +45,8 @@ pub struct ImapFrontendConfig {
 
 /// One IMAP client before login (spec/login-proxy.md 3, 4).
 ///
-/// Input goes in through `handle`, decisions come out of `poll_output`; see [`Frontend`]. Not `Debug`: arguments may be passwords.
+/// Input goes in through `handle`, decisions come out of `poll_output`; see [`Frontend`]. Not `Debug`: arguments may
+/// be passwords.
 pub struct ImapFrontend {
     config: Arc<ImapFrontendConfig>,
     client: ClientIdentity,

@@ -1,8 +1,9 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; IMAP columns).
 
 use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+use homing_wire::url_encode;
 
-use super::{ImapFrontend, text::url_encode};
+use super::ImapFrontend;
 
 impl ImapFrontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {

@@ -20,20 +20,6 @@ pub(super) fn nstring(text: Option<&[u8]>) -> String {
     text.map_or_else(|| "NIL".to_owned(), quoted)
 }
 
-/// Percent-encodes everything that is not unreserved in a URL (RFC 3986 section 2.3), so that a user name
-/// cannot leave its place in a referral.
-pub(super) fn url_encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(*byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,12 +29,6 @@ mod tests {
         assert_eq!(quoted("a\"b\\c\r\n\u{e4}\td".as_bytes()), "\"a\\\"b\\\\c\td\"");
         assert_eq!(nstring(Some(b"")), "\"\"");
         assert_eq!(nstring(None), "NIL");
-    }
-
-    #[test]
-    fn names_cannot_leave_their_place_in_a_url() {
-        assert_eq!(url_encode("al ice;@)\r\n".as_bytes()), "al%20ice%3B%40%29%0D%0A");
-        assert_eq!(url_encode("jürgen".as_bytes()), "j%C3%BCrgen");
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct SieveFrontendConfig {
 
 /// One ManageSieve client before login (spec/login-proxy.md 3, 6).
 ///
-/// Input goes in through `handle`, decisions come out of `poll_output`; see [`Frontend`]. Not `Debug`: arguments may be passwords.
+/// Input goes in through `handle`, decisions come out of `poll_output`; see [`Frontend`]. Not `Debug`: arguments may
+/// be passwords.
 pub struct SieveFrontend {
     config: Arc<SieveFrontendConfig>,
     client: ClientIdentity,

@@ -1,6 +1,7 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; ManageSieve columns).
 
 use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+use homing_wire::url_encode;
 
 use super::SieveFrontend;
 use crate::text;
@@ -39,10 +40,10 @@ fn refusal_line(refusal: &Refusal) -> Vec<u8> {
 
 /// The URL stands in the open, not in a string, as the reference writes it; so every part is encoded.
 fn referral(user: &[u8], mechanism: &str, host: &str, port: Option<u16>) -> String {
-    let (user, mechanism) = (text::url_encode(user), text::url_encode(mechanism.as_bytes()));
+    let (user, mechanism) = (url_encode(user), url_encode(mechanism.as_bytes()));
     let host = match host.parse::<std::net::Ipv6Addr>() {
         Ok(ip) => format!("[{ip}]"),
-        Err(_) => text::url_encode(host.as_bytes()),
+        Err(_) => url_encode(host.as_bytes()),
     };
     let port = port.map(|p| format!(":{p}")).unwrap_or_default();
     format!("NO (REFERRAL sieve://{user};AUTH={mechanism}@{host}{port})")

@@ -1,10 +1,21 @@
-//! The core as a whole: a harness that checks the invariants behind every step, the rules one by one, and a
-//! simulation against a simple model.
+//! The core as a whole, rule by rule, in a harness that checks everything behind every step. The simulation is in
+//! `tests/sim`.
 
-mod rules;
-mod simulation;
+mod changes;
+mod flush;
+mod memory;
+mod moves;
+mod placement;
+
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use super::*;
+
+const THREE: &str = "10.1.0.1=100,10.1.0.2=100,10.1.0.3=100";
+const EXPIRE_SECS: u64 = 900;
+const KICK_DELAY_SECS: u64 = 2;
+
+// "user1" belongs to 10.1.0.2 and "foo" to 10.1.0.3 of the three (tests/vectors/director_host_by_user.tsv).
 
 /// The host sets of the vectors: `10.1.0.1@blue=100,10.1.0.2=100(down)`.
 pub(in crate::director) fn hosts_of_vector(text: &str) -> Vec<Host> {
@@ -18,38 +29,64 @@ pub(in crate::director) fn hosts_of_vector(text: &str) -> Vec<Host> {
     text.split(',').filter(|word| !word.is_empty()).map(host).collect()
 }
 
-fn table(hosts: &str, expire_secs: u64) -> Table {
+fn table(hosts: &str) -> Table {
     let format = UsernameFormat::parse("%Lu").unwrap();
-    let naming = Naming { format, master_user_separator: None };
-    Table { hosts: hosts_of_vector(hosts), naming, expire: Duration::from_secs(expire_secs) }
+    let rules = Rules {
+        naming: Naming { format, master_user_separator: None },
+        expire: Duration::from_secs(EXPIRE_SECS),
+        kick_delay: Duration::from_secs(KICK_DELAY_SECS),
+        moves_max: NonZeroU32::new(100).unwrap(),
+        flush_program: false,
+    };
+    Table { hosts: hosts_of_vector(hosts), rules }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 /// A core with a clock of its own. Every step ends with a check of all invariants.
 struct Checked {
     core: Core,
-    now: Instant,
+    now: Moment,
     /// What the world believes: live sessions and where each one is.
     live: BTreeMap<SessionKey, IpAddr>,
+    /// Everything that was told, in order.
+    told: Vec<Action>,
 }
 
 impl Checked {
     fn new(table: Table) -> Self {
-        Self { core: Core::new(table), now: Instant::now(), live: BTreeMap::new() }
+        let now = Moment::from_millis(1_700_000_000_000);
+        Self { core: Core::new(now, table), now, live: BTreeMap::new(), told: Vec::new() }
     }
 
-    fn place(&mut self, tag: &str, hash: UserHash) -> Option<SessionKey> {
+    fn three() -> Self {
+        Self::new(table(THREE))
+    }
+
+    fn hash(&self, name: &str) -> UserHash {
+        self.core.hash(name.as_bytes())
+    }
+
+    fn place(&mut self, tag: &str, hash: UserHash) -> Result<SessionKey, Wait> {
         let placed = self.core.place(self.now, tag.as_bytes(), hash);
-        if let Some(placed) = &placed {
+        if let Ok(placed) = &placed {
             assert!(self.live.insert(placed.session, placed.host.ip).is_none(), "sessions are unique");
         }
         self.check();
         placed.map(|placed| placed.session)
     }
 
-    /// Places a user by name under no tag.
+    /// A login by name under no tag.
+    fn login(&mut self, name: &str) -> Result<SessionKey, Wait> {
+        let hash = self.hash(name);
+        self.place("", hash)
+    }
+
+    /// A login that is placed.
     fn enter(&mut self, name: &str) -> SessionKey {
-        let hash = self.core.hash(name.as_bytes());
-        self.place("", hash).unwrap()
+        self.login(name).unwrap()
     }
 
     /// Places and releases at once; where it was.
@@ -64,60 +101,76 @@ impl Checked {
         self.live[&session].to_string()
     }
 
-    fn release(&mut self, session: SessionKey) {
+    fn release(&mut self, session: SessionKey) -> Vec<Action> {
         self.live.remove(&session);
-        self.core.release(self.now, session);
+        let actions = self.core.release(self.now, session);
+        self.heard(actions)
+    }
+
+    fn release_all(&mut self, sessions: impl IntoIterator<Item = SessionKey>) {
+        for session in sessions {
+            self.release(session);
+        }
+    }
+
+    fn apply_as(&mut self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
+        let outcome = self.core.apply(self.now, origin, operation);
         self.check();
+        outcome.map(|actions| self.heard(actions))
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Vec<Action>, OperationError> {
-        let actions = self.core.apply(Origin::Operator, operation);
-        self.check();
-        actions
+        self.apply_as(Origin::Operator, operation)
     }
 
     fn configure(&mut self, hosts: &str) -> Vec<Action> {
-        let expire_secs = self.core.expire.as_secs();
-        self.apply(Operation::Configure(table(hosts, expire_secs))).unwrap()
+        let table = Table { hosts: hosts_of_vector(hosts), rules: self.core.rules.clone() };
+        self.apply_as(Origin::Configuration, Operation::Configure(table)).unwrap()
     }
 
-    fn pass(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
-        self.core.expire(self.now);
+    fn move_user(&mut self, name: &str, to: &str) -> Result<Vec<Action>, OperationError> {
+        let user = self.hash(name);
+        self.apply(Operation::MoveUser { user, ip: ip(to) })
+    }
+
+    /// Lets time pass without anybody looking.
+    fn sleep(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+    }
+
+    /// Lets time pass and does what is due then.
+    fn pass(&mut self, seconds: u64) -> Vec<Action> {
+        self.sleep(Duration::from_secs(seconds));
+        let mut actions = Vec::new();
+        while self.core.next_step().is_some_and(|due| due <= self.now) {
+            actions.extend(self.core.step(self.now));
+            self.check();
+        }
+        self.heard(actions)
+    }
+
+    fn heard(&mut self, actions: Vec<Action>) -> Vec<Action> {
         self.check();
+        self.told.extend(actions.clone());
+        actions
     }
 
     fn check(&self) {
-        self.core.check_invariants();
+        assert_eq!(self.core.contradictions(), Vec::<String>::new());
         assert!(self.core.sessions.iter().eq(self.live.keys()), "the core knows exactly the live sessions");
         let mut places: BTreeMap<UserKey, IpAddr> = BTreeMap::new();
         for (session, ip) in &self.live {
             let first = places.entry(session.user).or_insert(*ip);
             assert_eq!(first, ip, "{:?} has sessions on two backends", session.user);
-            assert_eq!(self.core.users.host_of(session.user), Some(*ip), "the mapping of {:?}", session.user);
+            let row = self.core.users.find(session.user).and_then(|slot| self.core.users.row(slot));
+            let mapped = row.and_then(|row| self.core.backends.row(row.host)).map(|row| row.host.ip);
+            assert_eq!(mapped, Some(*ip), "the mapping of {:?}", session.user);
         }
     }
-}
 
-impl Core {
-    /// Panics if the tables contradict each other.
-    fn check_invariants(&self) {
-        self.users.check_invariants();
-        let rows = self.users.rows();
-        for (user, (ip, sessions)) in &rows {
-            let live = self.sessions.iter().filter(|session| session.user == *user).count();
-            assert_eq!(live, *sessions as usize, "sessions of {user:?}");
-            let belongs = belongs(&self.hosts, &self.tags, *user, *ip);
-            assert!(belongs || *sessions > 0, "an idle {user:?} on a backend that is not theirs");
-            let known = self.hosts.contains(*ip) || self.leaving.contains(*ip);
-            assert!(known, "{user:?} on unknown backend {ip}");
-        }
-        let counted: u32 = rows.values().map(|(_, sessions)| sessions).sum();
-        assert_eq!(counted as usize, self.sessions.len(), "every session belongs to a mapping");
-        for host in self.leaving.iter() {
-            assert!(!self.hosts.contains(host.ip), "{} is configured", host.ip);
-            assert!(rows.values().any(|(ip, _)| *ip == host.ip), "{} has nothing to wait for", host.ip);
-        }
-        assert_eq!(self.ring, Ring::of(self.hosts.iter().map(Arc::as_ref)), "the ring fits the backends");
+    /// Where a user is, without a login.
+    fn whereabouts(&self, name: &str) -> Option<String> {
+        let lookup = self.core.lookup(self.now, b"", self.hash(name));
+        lookup.current.map(|row| row.ip.to_string())
     }
 }

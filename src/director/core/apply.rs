@@ -1,0 +1,96 @@
+//! What each operation does: backends in `changes.rs`, flushes in `flush.rs`, single users here.
+
+use std::net::IpAddr;
+
+use super::{
+    Action, Cause, Core, Operation, OperationError, Origin, UserHash, UserKey, backends::HostNumber,
+    moves::Reason,
+};
+
+impl Core {
+    pub(super) fn perform(
+        &mut self,
+        origin: Origin,
+        operation: Operation,
+    ) -> Result<Vec<Action>, OperationError> {
+        match operation {
+            Operation::Configure(table) => self.configure(origin, table),
+            Operation::AddHost { ip, hostname, tag, vhosts } => {
+                self.add_host(origin, ip, hostname, tag, vhosts)
+            }
+            Operation::SetVhosts { ip, vhosts } => self.set_vhosts(origin, ip, vhosts),
+            Operation::Up { ip } => self.set_up(origin, ip, true),
+            Operation::Down { ip } => self.set_up(origin, ip, false),
+            Operation::RemoveHost { ip } => self.remove_host(origin, ip),
+            Operation::SetTag { ip, tag } => self.set_tag(origin, ip, tag),
+            Operation::MoveUser { user, ip } => self.move_user(origin, user, ip),
+            Operation::MapUser { user, ip } => self.map_user(origin, user, ip),
+            Operation::KickUser { user } => Ok(self.kick(user)),
+            Operation::FlushHost { ip, flush } => {
+                if !self.backends.numbers(ip).into_iter().any(|number| self.is_in_use(number)) {
+                    return Err(OperationError::UnknownHost(ip));
+                }
+                self.flush(origin, [ip].into(), None, flush)
+            }
+            Operation::FlushAll { tag, flush } => {
+                let ips = self.backends.addresses(|number, host| {
+                    self.is_in_use(number) && tag.as_ref().is_none_or(|tag| host.tag == *tag)
+                });
+                self.flush(origin, ips, tag, flush)
+            }
+            Operation::StopFlush { flush } => self.stop_flush(flush),
+            Operation::FlushDone { run, success } => Ok(self.flush_done(run, success)),
+        }
+    }
+
+    fn move_user(
+        &mut self,
+        origin: Origin,
+        hash: UserHash,
+        ip: IpAddr,
+    ) -> Result<Vec<Action>, OperationError> {
+        let (number, user) = self.resident_of(ip, hash)?;
+        let cause = Cause::Moved(origin);
+        let mut actions = Vec::new();
+        let Some(slot) = self.find(user) else {
+            return Ok(self.map(user, number, cause));
+        };
+        match self.moves.get(user) {
+            Some(moving) if moving.is_stuck() => self.redirect_move(slot, number, cause, &mut actions),
+            Some(moving) if moving.to == Some(ip) => {}
+            Some(_) => return Err(OperationError::BeingMoved),
+            None => self.start_move(slot, Some(number), Reason { cause, flush: None }, &mut actions),
+        }
+        Ok(actions)
+    }
+
+    fn map_user(
+        &mut self,
+        origin: Origin,
+        hash: UserHash,
+        ip: IpAddr,
+    ) -> Result<Vec<Action>, OperationError> {
+        let (number, user) = self.resident_of(ip, hash)?;
+        match self.find(user) {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(self.map(user, number, Cause::Mapped(origin))),
+        }
+    }
+
+    /// Maps a user who has no mapping. A login of the user may be waiting for a usable backend.
+    fn map(&mut self, user: UserKey, number: HostNumber, cause: Cause) -> Vec<Action> {
+        self.users.add(user, number, self.now, cause);
+        vec![Action::Wake { user: user.hash }]
+    }
+
+    /// A backend of the table, and the user under its tag.
+    fn resident_of(&self, ip: IpAddr, hash: UserHash) -> Result<(HostNumber, UserKey), OperationError> {
+        let number = self.backends.number(ip).ok_or(OperationError::UnknownHost(ip))?;
+        let tag = self.backends.row(number).ok_or(OperationError::UnknownHost(ip))?.tag;
+        Ok((number, UserKey { tag, hash }))
+    }
+
+    fn kick(&self, hash: UserHash) -> Vec<Action> {
+        self.backends.tags().flat_map(|(_, tag)| self.kicks(UserKey { tag, hash })).collect()
+    }
+}
