@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::{sync::Notify, time::sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Director, PlaceError, PlaceRequest, Placement, core::UserHash};
+use super::{
+    Director, PlaceError, PlaceRequest, Placement, QUEUE_TIME, core::UserHash, placement::SessionPlace,
+};
 
 /// Users whose foreign sessions are held at one time, each with some 200 bytes. As many as a large site has mailboxes
 /// in use; beyond that something asks for names that do not exist.
@@ -67,7 +69,7 @@ impl Director {
         purpose: ForeignUse,
         request: PlaceRequest<'_>,
     ) -> Result<ForeignPlace, ForeignError> {
-        let placement = self.place(request).await?;
+        let placement = self.place_somewhere(QUEUE_TIME, request, SessionPlace::Elsewhere).await?;
         let expire = self.foreign.lock().expire;
         let place = ForeignPlace {
             ip: placement.ip(),
@@ -84,12 +86,24 @@ impl Director {
         Ok(place)
     }
 
-    /// The foreign sessions of a user live. Unknown users stay unknown (spec/director.md 5.5).
+    /// The foreign sessions of a user live. Unknown users stay unknown (spec/director.md 5.5); a mapping without
+    /// session lives on, too, should the report come late.
     pub fn refresh_foreign(&self, user: &UserName) {
-        let user = self.tables.hash(user);
+        let user = self.tables.refresh(user);
         let mut held = self.foreign.lock();
         let until = Instant::now() + held.expire;
         held.extend(user, until);
+    }
+
+    /// The next user whose foreign sessions have to end: by a kick, or since the user is being moved, which waits for
+    /// [`Director::end_foreign`]. For one caller; nothing is lost if it gives up waiting.
+    pub async fn foreign_kicked(&self) -> UserHash {
+        loop {
+            let user = self.tables.foreign_kicks().next().await;
+            if !self.foreign.lock().sessions(user).is_empty() {
+                return user;
+            }
+        }
     }
 
     /// The foreign sessions of a user that were placed before some moment are over, as those who forward them say.
@@ -108,6 +122,37 @@ impl Director {
         let user = self.tables.hash(user);
         let held = self.foreign.lock();
         held.sessions(user).iter().filter_map(|key| held.by_key.get(key)).map(|hold| hold.until).max()
+    }
+}
+
+/// Users whose foreign sessions have to end, each once; at most [`FOREIGN_USERS_MAX`], as only they have such sessions.
+#[derive(Debug, Default)]
+pub(super) struct ForeignKicks {
+    users: Mutex<BTreeSet<UserHash>>,
+    added: Notify,
+}
+
+impl ForeignKicks {
+    pub(super) fn add(&self, users: impl IntoIterator<Item = UserHash>) {
+        let mut kicked = self.lock();
+        kicked.extend(users);
+        if !kicked.is_empty() {
+            self.added.notify_one();
+        }
+    }
+
+    async fn next(&self) -> UserHash {
+        loop {
+            let first = self.lock().pop_first();
+            match first {
+                Some(user) => return user,
+                None => self.added.notified().await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<UserHash>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

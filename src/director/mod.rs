@@ -28,6 +28,7 @@ pub use error::{DirectorError, PlaceError};
 use foreign::Foreign;
 pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
 pub use placement::Placement;
+use placement::SessionPlace;
 use tables::Tables;
 
 /// How long a login waits for a usable backend before it fails. 30 s, as the reference has it (spec/director.md 8.1),
@@ -84,10 +85,19 @@ impl Director {
         patience: Duration,
         request: PlaceRequest<'_>,
     ) -> Result<Placement, PlaceError> {
+        self.place_somewhere(patience, request, SessionPlace::Here).await
+    }
+
+    async fn place_somewhere(
+        &self,
+        patience: Duration,
+        request: PlaceRequest<'_>,
+        place: SessionPlace,
+    ) -> Result<Placement, PlaceError> {
         let deadline = Instant::now() + patience;
         let mut wakes = self.tables.wakes();
         loop {
-            let wait = match Placement::take(&self.tables, request)? {
+            let wait = match Placement::take(&self.tables, request, place)? {
                 Ok(placement) => return Ok(placement),
                 Err(wait) => wait,
             };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::settings::DirectorSettings,
-    director::core::{Naming, UsernameFormat},
+    director::core::{Naming, Operation, Origin, UsernameFormat},
 };
 
 const EXPIRE: Duration = Duration::from_secs(900);
@@ -107,6 +107,20 @@ async fn refreshes_reach_the_table_and_make_no_mapping() {
 }
 
 #[tokio::test]
+async fn a_late_report_keeps_the_mapping() {
+    let director = director("10.1.0.1").await;
+    drop(place(&director, "foo").await);
+    let expiry = director.tables.next_step().unwrap();
+    let later = async {
+        while director.tables.next_step().unwrap() <= expiry {
+            director.refresh_foreign(&UserName::from("foo"));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), later).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lookup_holds_the_place_for_its_own_time() {
     let director = director("10.1.0.1").await;
     place_foreign(&director, ForeignUse::Lookup, "foo").await;
@@ -129,6 +143,45 @@ async fn ended_sessions_are_let_go_at_once() {
     assert_eq!(sessions(&director), 3);
     director.end_foreign(director.tables.hash(&user), Instant::now());
     assert_eq!(sessions(&director), 1);
+}
+
+#[tokio::test]
+async fn a_user_is_moved_once_the_foreign_sessions_are_over() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let quick = DirectorSettings { user_kick_delay: Duration::ZERO, ..settings("10.1.0.1-10.1.0.3") };
+    let director = Director::new(&quick).await.unwrap();
+    let home = place_foreign(&director, ForeignUse::Session, "foo").await.ip;
+    let user = director.tables.hash(&UserName::from("foo"));
+    let ip = "10.1.0.1".parse().unwrap();
+    assert_ne!(home, ip);
+    director.apply(Origin::Operator, Operation::MoveUser { user, ip }).unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, director.foreign_kicked()).await.unwrap(), user);
+    let foo = UserName::from("foo");
+    let soon = director.place_within(Duration::from_millis(50), PlaceRequest { user: &foo, tag: b"" });
+    soon.await.expect_err("the foreign session lives on the old backend");
+    let login = tokio::spawn({
+        let director = director.clone();
+        async move { place(&director, "foo").await.ip() }
+    });
+    director.end_foreign(user, Instant::now());
+    assert_eq!(tokio::time::timeout(PATIENCE, login).await.unwrap().unwrap(), ip);
+}
+
+#[tokio::test]
+async fn kicks_of_users_without_foreign_sessions_are_not_told() {
+    let director = director("10.1.0.1").await;
+    let own = place(&director, "own").await;
+    place_foreign(&director, ForeignUse::Session, "gone").await;
+    place_foreign(&director, ForeignUse::Session, "foo").await;
+    for user in ["own", "gone", "foo", "foo", "nobody"] {
+        director.kick(&UserName::from(user));
+    }
+    assert!(own.kicked().is_cancelled());
+    let hash = |user: &str| director.tables.hash(&UserName::from(user));
+    director.end_foreign(hash("gone"), Instant::now());
+    let next = || tokio::time::timeout(Duration::from_millis(50), director.foreign_kicked());
+    assert_eq!(next().await.ok(), Some(hash("foo")));
+    assert!(next().await.is_err(), "each user once");
 }
 
 /// Foreign sessions and our own come in any order while backends come and go.
