@@ -66,7 +66,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
         let space = chunk.get_mut(..room).unwrap_or_default();
         tokio::select! {
             count = self.from.1.read(space) => {
-                let count = count?;
+                let count = count.map_err(|error| Ended::error_of(self.from.0, error))?;
                 self.received(space.get(..count).unwrap_or_default())
             }
             Some(line) = self.waiting.join_next() => {
@@ -123,7 +123,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
 
     async fn flush(&mut self) -> Result<(), Ended> {
         let written = timeout(self.stall_time, self.to.write_all(&self.output)).await;
-        written.map_err(|_| Ended::Stalled(Side::Client))??;
+        let written = written.map_err(|_| Ended::Stalled(Side::Client))?;
+        written.map_err(|error| Ended::error_of(Side::Client, error))?;
         self.output.zeroize();
         Ok(())
     }

@@ -66,12 +66,14 @@ async fn copy_until_eof(
 ) -> Result<(), Ended> {
     let mut chunk = Zeroizing::new([0; CHUNK_BYTES]);
     loop {
-        let count = from.read(&mut *chunk).await?;
+        let read = from.read(&mut *chunk).await;
+        let count = read.map_err(|error| Ended::error_of(Side::Client, error))?;
         if count == 0 {
             return Ok(());
         }
         let bytes = chunk.get(..count).unwrap_or_default();
         let written = timeout(stall_time, to.write_all(bytes)).await;
-        written.map_err(|_| Ended::Stalled(Side::Auth))??;
+        let written = written.map_err(|_| Ended::Stalled(Side::Auth))?;
+        written.map_err(|error| Ended::error_of(Side::Auth, error))?;
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Ended {
     #[error("connect() failed: {0}")]
     Connect(io::Error),
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error("the {} does not read", side(.0))]
     Stalled(Side),
     #[error("line too long")]
@@ -45,6 +45,14 @@ impl Ended {
         match side {
             Side::Client => Self::ClientGone,
             Side::Auth => Self::AuthGone,
+        }
+    }
+
+    /// What an error of one side means: most tell in other words that it is gone.
+    pub(super) fn error_of(side: Side, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::eof_of(side),
+            _ => Self::Io(error),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) async fn read(mut from: impl AsyncRead + Unpin, director: &Director) 
                 let names = reports.received(chunk.get(..count).unwrap_or_default());
                 names.iter().for_each(|name| director.refresh_foreign(name));
             }
-            Err(error) => return error.into(),
+            Err(error) => return Ended::error_of(Side::Client, error),
         }
     }
 }

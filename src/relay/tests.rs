@@ -368,6 +368,17 @@ async fn who_does_not_read_for_too_long_is_left() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_answers_unread_is_simply_gone() {
+    let (from, client) = UnixStream::pair().unwrap();
+    let (to_auth, _auth) = tokio::io::duplex(16);
+    let mut here = from;
+    here.write_all(b"unread").await.unwrap();
+    drop(client);
+    let ended = soon(connection::copy(here, to_auth, PATIENCE)).await;
+    assert!(ended.is_usual(), "{ended}");
+}
+
+#[tokio::test]
 async fn authreply_refuses_other_protocols() {
     let site = Site::with("10.1.0.1").await;
     for first in
