@@ -386,6 +386,10 @@ fn settings_for_some_connections_only() {
             "c.conf:4: unknown setting groups in fifo_listener, did you mean group?",
         ),
         (
+            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "c.conf:3: service director: /run/dovecot/login/director would be asked by itself (login_auth_socket_path names the auth service's own socket)",
+        ),
+        (
             "service director {\n inet_listener {\n  port = 9090\n }\n}",
             "c.conf:3: ignored: inet_listener: not offered by this version",
         ),

@@ -26,6 +26,13 @@ pub(super) fn relay(root: &Block, report: &mut Report) -> RelaySettings {
     let sockets: Vec<_> = service.map(|service| sockets(service, &top, report)).unwrap_or_default();
     let auth_login = login_socket(&top);
     let auth_userdb = userdb_socket(&top, &auth_login, &sockets);
+    for own in sockets.iter().filter(|own| [&auth_login, &auth_userdb].contains(&&own.path)) {
+        let text = format!(
+            "service director: {} would be asked by itself (login_auth_socket_path names the auth service's own socket)",
+            own.path.display()
+        );
+        report.error(service.map_or(&root.position, |block| &block.position), text);
+    }
     let own_limit = service.map_or(0, |block| View::of_block(block, LOGIN_SERVICE).count("client_limit"));
     let limit = if own_limit == 0 { top.count("default_client_limit") } else { own_limit };
     RelaySettings { sockets, connections_max: (limit as usize).max(1), auth_login, auth_userdb }
