@@ -75,8 +75,9 @@ impl PasswdFile {
         let Some(path) = self.path.expand(subject) else { return Lookup::Unknown(None) };
         let table = match self.table(&path) {
             Ok(table) => table,
-            Err(Missing) if self.path.has_variables() => return Lookup::Unknown(None),
-            Err(_) => return Lookup::Broken,
+            // As much work as for a user of a file that is there, so that domains cannot be told apart by time.
+            Err(Missing) => return Lookup::Unknown(self.any_sample()),
+            Err(Broken) => return Lookup::Broken,
         };
         let name = self.username_format.expand(subject);
         let line = std::str::from_utf8(&name).ok().and_then(|name| table.lines.get(name));
@@ -90,10 +91,16 @@ impl PasswdFile {
         Lookup::Found(Entry { stored: line.stored.clone(), fields, nopassword: false })
     }
 
+    /// Some stored password of any file that was read.
+    fn any_sample(&self) -> Option<Secret> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.values().find_map(|file| file.table.sample.clone())
+    }
+
     /// The content as of now.
     fn table(&self, path: &Path) -> Result<Arc<Table>, Unreadable> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if files.len() >= FILES_MAX && !files.contains_key(path) {
+        if files.len() >= FILES_MAX && !files.contains_key(path) && path.exists() {
             files.clear();
         }
         let read = files.entry(path.to_owned()).or_default();

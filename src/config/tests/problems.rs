@@ -260,6 +260,14 @@ fn protocols_and_listeners() {
             "protocols = imap lmtp",
             "warning: protocols: lmtp is not served by this version: nothing listens for it",
         ),
+        (
+            "director_flush_socket = flush",
+            "warning: director_flush_socket: has no effect: the flush program is not run by this version",
+        ),
+        (
+            "director_max_parallel_kicks = 5",
+            "warning: director_max_parallel_kicks: has no effect: sessions are inside this program, and all of a user's end at once",
+        ),
     ] {
         assert_report(text, &format!("c.conf:2: {problem}\n"));
     }
