@@ -18,6 +18,7 @@ use crate::{
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
     observe::LogHandle,
+    relay::{self, Relay},
     session::{Generation, Sessions, Stop},
     tls::{ClientTls, ServerTls, TlsError},
 };
@@ -46,6 +47,12 @@ pub enum StartError {
     /// The director cannot be set up.
     #[error(transparent)]
     Director(#[from] DirectorError),
+    /// A socket for others cannot be made.
+    #[error(transparent)]
+    RelayBind(#[from] relay::BindError),
+    /// A socket for others cannot be served.
+    #[error(transparent)]
+    Relay(#[from] relay::ServeError),
     /// Root privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
@@ -55,6 +62,7 @@ pub enum StartError {
 pub struct Prepared {
     settings: Settings,
     bound: Vec<(ListenerSettings, Listener)>,
+    relay: Relay,
 }
 
 impl Prepared {
@@ -65,6 +73,7 @@ impl Prepared {
         if bound.is_empty() {
             return Err(StartError::NoAddress);
         }
+        let relay = Relay::bind(&settings.relay)?;
         if let Some(user) = &settings.process.login_user {
             let log = match &settings.log.target {
                 LogTarget::File(path) => Some(path.as_path()),
@@ -72,7 +81,7 @@ impl Prepared {
             };
             lifecycle::drop_to(user, log.as_slice())?;
         }
-        Ok(Self { settings, bound })
+        Ok(Self { settings, bound, relay })
     }
 }
 
@@ -82,6 +91,8 @@ pub struct App {
     settings: Arc<Settings>,
     sessions: Sessions,
     director: Director,
+    /// Sockets for others; ended when dropped.
+    relay: relay::Serving,
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, Serving>,
@@ -105,13 +116,14 @@ impl App {
         config: Option<PathBuf>,
         log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
-        let Prepared { settings, bound } = prepared;
+        let Prepared { settings, bound, relay } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
+        let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -119,6 +131,7 @@ impl App {
             settings,
             sessions,
             director,
+            relay,
             hosts,
             proxy_header,
             listeners: HashMap::new(),
@@ -245,6 +258,9 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
+        if old.relay != new.relay {
+            tracing::warn!(target: "homing::app", "a changed socket of service director {fixed}");
+        }
         if old.process.instance_name != new.process.instance_name {
             tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
         }
@@ -265,6 +281,7 @@ impl App {
     /// they end by themselves or a second request to stop arrives.
     async fn shut_down(mut self, signals: &mut Signals) {
         stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
+        drop(self.relay);
         let registry = Arc::clone(self.sessions.registry());
         if self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());

@@ -8,6 +8,7 @@
 //! - [`session`]: drives one connection from greeting to end; the registry of live sessions.
 //! - [`auth`]: asks Dovecot's auth socket or the embedded password files.
 //! - [`director`]: which backend a user belongs to; the placement guard.
+//! - [`relay`]: the sockets through which login processes of Dovecot ask the director.
 //! - [`backend`]: connects and logs in at the backend.
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
@@ -27,6 +28,7 @@ pub mod forwarding;
 pub mod lifecycle;
 pub mod listener;
 pub mod observe;
+pub mod relay;
 pub mod session;
 pub mod tls;
 pub mod transport;

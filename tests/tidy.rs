@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which rooms of `src/` each room may use. Every room may use `observe` and `config::settings`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("app", &["auth", "backend", "config", "director", "lifecycle", "listener", "session", "tls"]),
+    ("app", &["auth", "backend", "config", "director", "lifecycle", "listener", "relay", "session", "tls"]),
     ("auth", &[]),
     ("backend", &["tls", "transport"]),
     ("cli", &["app", "config", "demo"]),
@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lifecycle", &[]),
     ("listener", &[]),
     ("observe", &[]),
+    ("relay", &["director"]),
     ("session", &["auth", "backend", "director", "forwarding", "listener", "tls", "transport"]),
     ("tls", &[]),
     ("transport", &[]),

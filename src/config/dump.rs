@@ -34,6 +34,7 @@ fn block_text(text: &mut String, block: &Block, depth: usize) {
         "protocol" | "local" | "remote" | "local_name" => known::TOP,
         "service" => known::LOGIN_SERVICE,
         "inet_listener" => known::INET_LISTENER,
+        "unix_listener" | "fifo_listener" => known::SOCKET_LISTENER,
         "passdb" => known::PASSDB,
         _ => return,
     };
@@ -86,6 +87,9 @@ fn normal(known: &Known, text: &str) -> String {
     match known.kind {
         Kind::Flag => kind::flag(text).map(|flag| if flag { "yes" } else { "no" }.to_owned()),
         Kind::Count(_) => kind::count(text).map(|count| count.to_string()),
+        Kind::Mode => {
+            kind::mode(text).map(|mode| if mode == 0 { "0".to_owned() } else { format!("0{mode:o}") })
+        }
         Kind::Port => kind::port(text).map(|port| port.to_string()),
         Kind::Time(_) => kind::duration(text).map(time),
         _ => None,

@@ -4,6 +4,7 @@
 mod clock;
 pub mod core;
 mod error;
+mod foreign;
 mod names;
 mod placement;
 mod tables;
@@ -24,7 +25,10 @@ use self::core::{
 };
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
+use foreign::Foreign;
+pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
 pub use placement::Placement;
+use placement::SessionPlace;
 use tables::Tables;
 
 /// How long a login waits for a usable backend before it fails. 30 s, as the reference has it (spec/director.md 8.1),
@@ -35,6 +39,7 @@ const QUEUE_TIME: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Director {
     tables: Arc<Tables>,
+    foreign: Arc<Foreign>,
     /// Ends the timer with the last clone, though placements may live on.
     _timer: Arc<DropGuard>,
 }
@@ -56,7 +61,8 @@ impl Director {
         let tables = Arc::new(Tables::new(table, !settings.mail_servers.is_empty()));
         let end = CancellationToken::new();
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
-        Ok(Self { tables, _timer: Arc::new(end.drop_guard()) })
+        let foreign = Foreign::start(settings.user_expire);
+        Ok(Self { tables, foreign, _timer: Arc::new(end.drop_guard()) })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while
@@ -64,6 +70,7 @@ impl Director {
     pub async fn reload(&self, settings: &DirectorSettings) -> Result<(), DirectorError> {
         let table = table(settings, &self.tables.hosts()).await?;
         self.tables.configure(table, !settings.mail_servers.is_empty())?;
+        self.foreign.set_expire(settings.user_expire);
         Ok(())
     }
 
@@ -78,10 +85,19 @@ impl Director {
         patience: Duration,
         request: PlaceRequest<'_>,
     ) -> Result<Placement, PlaceError> {
+        self.place_somewhere(patience, request, SessionPlace::Here).await
+    }
+
+    async fn place_somewhere(
+        &self,
+        patience: Duration,
+        request: PlaceRequest<'_>,
+        place: SessionPlace,
+    ) -> Result<Placement, PlaceError> {
         let deadline = Instant::now() + patience;
         let mut wakes = self.tables.wakes();
         loop {
-            let wait = match Placement::take(&self.tables, request)? {
+            let wait = match Placement::take(&self.tables, request, place)? {
                 Ok(placement) => return Ok(placement),
                 Err(wait) => wait,
             };

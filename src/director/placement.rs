@@ -10,6 +10,15 @@ use super::{
     tables::Tables,
 };
 
+/// Who forwards a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionPlace {
+    /// This program, which ends it when asked.
+    Here,
+    /// Another one.
+    Elsewhere,
+}
+
 /// A session's place, given back on drop.
 #[derive(Debug)]
 pub struct Placement {
@@ -24,10 +33,11 @@ impl Placement {
     pub(super) fn take(
         tables: &Arc<Tables>,
         request: PlaceRequest<'_>,
+        place: SessionPlace,
     ) -> Result<Result<Self, Wait>, PlaceError> {
-        let tables = Arc::clone(tables);
-        let placed = tables.place(request)?;
-        Ok(placed.map(|(placed, kicked)| Self { tables, session: placed.session, host: placed.host, kicked }))
+        let (tables, kicked) = (Arc::clone(tables), CancellationToken::new());
+        let placed = tables.place(request, (place == SessionPlace::Here).then_some(&kicked))?;
+        Ok(placed.map(|placed| Self { tables, session: placed.session, host: placed.host, kicked }))
     }
 
     /// Address of the backend.
@@ -40,7 +50,7 @@ impl Placement {
         self.host.hostname.as_deref()
     }
 
-    /// Fires when the session must end; it counts until this guard is dropped.
+    /// Fires when the session must end; it counts until this guard is dropped. Never fires for a foreign one.
     pub fn kicked(&self) -> CancellationToken {
         self.kicked.clone()
     }

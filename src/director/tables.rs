@@ -18,6 +18,7 @@ use super::{
         Action, Core, Hosts, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash,
         Wait,
     },
+    foreign::ForeignKicks,
     told,
 };
 
@@ -32,13 +33,14 @@ pub(super) struct Tables {
     wakes: watch::Sender<()>,
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
+    foreign_kicks: ForeignKicks,
 }
 
 struct State {
     core: Core,
     /// False without `director_mail_servers`.
     configured: bool,
-    /// How to end each session.
+    /// How to end each session; foreign ones are not among them.
     stops: HashMap<SessionKey, CancellationToken>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
@@ -50,7 +52,7 @@ impl Tables {
         let core = Core::new(clock.now(), table);
         let state = State { core, configured, stops: HashMap::new(), timer: None };
         let (wakes, sooner) = (watch::Sender::new(()), Arc::default());
-        Self { state: Mutex::new(state), clock, wakes, sooner }
+        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks: ForeignKicks::default() }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -62,13 +64,19 @@ impl Tables {
         Arc::clone(&self.sooner)
     }
 
-    /// Registers a session, or says why that has to wait.
+    /// Users whose foreign sessions have to end.
+    pub(super) fn foreign_kicks(&self) -> &ForeignKicks {
+        &self.foreign_kicks
+    }
+
+    /// Registers a session, or says why that has to wait. Without `stop` it is a foreign one.
     ///
     /// The name is hashed under the lock, since a reload must not change the rules between hashing and placing.
     pub(super) fn place(
         &self,
         request: PlaceRequest<'_>,
-    ) -> Result<Result<(Placed, CancellationToken), Wait>, PlaceError> {
+        stop: Option<&CancellationToken>,
+    ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
         let placed = match state.core.place(self.clock.now(), request.tag, hash) {
@@ -76,9 +84,18 @@ impl Tables {
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
             Err(wait) => return Ok(Err(wait)),
         };
-        let stop = CancellationToken::new();
-        state.stops.insert(placed.session, stop.clone());
-        Ok(Ok((placed, stop)))
+        if let Some(stop) = stop {
+            state.stops.insert(placed.session, stop.clone());
+        }
+        Ok(Ok(placed))
+    }
+
+    /// The user was heard of: mappings live on, none is made.
+    pub(super) fn refresh(&self, user: &UserName) -> UserHash {
+        let mut state = self.lock();
+        let user = state.core.hash(user.as_bytes());
+        state.core.refresh(self.clock.now(), user);
+        user
     }
 
     /// A session has ended.
@@ -119,11 +136,14 @@ impl Tables {
 
     /// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
     fn perform(&self, mut state: MutexGuard<'_, State>, actions: &[Action]) {
-        let stop = |action: &Action| match action {
-            Action::Kick { session } => state.stops.get(session).cloned(),
-            _ => None,
-        };
-        let stops: Vec<_> = actions.iter().filter_map(stop).collect();
+        let (mut stops, mut foreign) = (Vec::new(), Vec::new());
+        for action in actions {
+            let Action::Kick { session } = action else { continue };
+            match state.stops.get(session) {
+                Some(stop) => stops.push(stop.clone()),
+                None => foreign.push(session.user().hash()),
+            }
+        }
         let next = state.core.next_step();
         let is_sooner = next.is_some_and(|next| state.timer.is_none_or(|timer| next < timer));
         if is_sooner {
@@ -132,6 +152,7 @@ impl Tables {
         drop(state);
         actions.iter().for_each(told::tell);
         stops.iter().for_each(CancellationToken::cancel);
+        self.foreign_kicks.add(foreign);
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }
@@ -153,6 +174,12 @@ impl Tables {
     pub(super) fn counts(&self) -> (usize, usize) {
         let core = &self.lock().core;
         (core.user_count(), core.session_count())
+    }
+
+    /// When the core has something to do.
+    #[cfg(test)]
+    pub(super) fn next_step(&self) -> Option<Moment> {
+        self.lock().core.next_step()
     }
 
     /// Logins that wait.

@@ -14,7 +14,7 @@ use super::*;
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn settings(mail_servers: &str) -> DirectorSettings {
+pub(super) fn settings(mail_servers: &str) -> DirectorSettings {
     DirectorSettings {
         mail_servers: mail_servers.split_whitespace().map(ToOwned::to_owned).collect(),
         servers: Vec::new(),
@@ -32,7 +32,7 @@ async fn director(mail_servers: &str) -> Director {
     Director::new(&settings(mail_servers)).await.unwrap()
 }
 
-async fn place(director: &Director, user: &str) -> Placement {
+pub(super) async fn place(director: &Director, user: &str) -> Placement {
     let user = UserName::from(user);
     director.place(PlaceRequest { user: &user, tag: b"" }).await.unwrap()
 }

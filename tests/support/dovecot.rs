@@ -211,6 +211,15 @@ impl Dovecot {
         self.log().lines().filter(|line| line.contains(&start)).map(str::to_owned).collect()
     }
 
+    /// Ends its process of this name; the master starts another one when it is needed.
+    pub fn stop_child(&self, name: &str) {
+        let parent = self.child.id().to_string();
+        let found = Command::new("pgrep").args(["-x", "-P", &parent, name]).output().unwrap();
+        let pids = String::from_utf8(found.stdout).unwrap();
+        assert!(!pids.is_empty(), "dovecot has no process {name}");
+        assert!(Command::new("kill").args(pids.split_whitespace()).status().unwrap().success());
+    }
+
     fn wait_end(&mut self) -> bool {
         let deadline = Instant::now() + STOP_TIME;
         while Instant::now() < deadline {

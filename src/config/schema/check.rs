@@ -59,6 +59,7 @@ impl Walk<'_> {
                 self.names_only(block);
             }
             "service" if known::LOGIN_SERVICES.contains(&block.name.as_str()) => self.login_service(block),
+            "service" if block.name == "director" => self.director_service(block),
             "passdb" => {
                 for (name, setting) in &block.settings {
                     self.setting(name, setting, "passdb", known::PASSDB);
@@ -147,6 +148,25 @@ impl Walk<'_> {
             } else if self.is_allowed(inner, block) {
                 self.report.ignored(&inner.position, format!("{}: not needed", title(inner)));
                 self.names_only(inner);
+            }
+        }
+    }
+
+    /// The sockets for others; which of them are offered is for the one who reads them.
+    fn director_service(&mut self, block: &Block) {
+        for (name, setting) in &block.settings {
+            self.setting(name, setting, "service", known::LOGIN_SERVICE);
+        }
+        for inner in &block.blocks {
+            if inner.kind == "inet_listener" {
+                self.report
+                    .ignored(&inner.position, format!("{}: not offered by this version", title(inner)));
+                self.names_only(inner);
+            } else if self.is_allowed(inner, block) {
+                for (name, setting) in &inner.settings {
+                    self.setting(name, setting, place_of(&inner.kind), known::SOCKET_LISTENER);
+                }
+                self.inner_names(inner);
             }
         }
     }
@@ -272,6 +292,7 @@ fn table_of(place: &str) -> &'static [Known] {
         "top" => known::TOP,
         "service" => known::LOGIN_SERVICE,
         "inet_listener" => known::INET_LISTENER,
+        "unix_listener" | "fifo_listener" => known::SOCKET_LISTENER,
         "passdb" => known::PASSDB,
         _ => &[],
     }

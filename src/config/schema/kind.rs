@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Count(u32),
     /// A time, at least this many milliseconds.
     Time(u64),
+    /// Permissions in octal, 0 to 0777.
+    Mode,
     /// 0 to 65535.
     Port,
     /// One of these words.
@@ -50,6 +52,9 @@ impl Kind {
             Self::Flag => wrong_unless(flag(text).is_some(), || format!("'{text}' is neither yes nor no")),
             Self::Count(least) => check_count(text, least),
             Self::Time(least) => check_time(text, least),
+            Self::Mode => wrong_unless(mode(text).is_some(), || {
+                format!("'{text}' is no mode (octal with a leading 0, like 0600; 0 for no socket)")
+            }),
             Self::Port => wrong_unless(port(text).is_some(), || {
                 format!("'{text}' is no port (1 to 65535, or 0 for no listener)")
             }),
@@ -142,6 +147,12 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     parse_duration(text)
 }
 
+/// The leading 0 is demanded, since the reference takes a number without it as decimal.
+pub(crate) fn mode(text: &str) -> Option<u32> {
+    let digits = text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777)
+}
+
 pub(crate) fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
@@ -198,6 +209,8 @@ mod tests {
         assert_eq!(wrong(Kind::Count(0), "x"), "'x' is no number (0 to 4294967295)");
         assert_eq!(wrong(Kind::Count(0), "-1"), "'-1' is no number (0 to 4294967295)");
         assert_eq!(wrong(Kind::Count(1), "0"), "0 is too low, it must be at least 1");
+        assert_eq!((mode("0"), mode("0660"), mode("660"), mode("01777")), (Some(0), Some(0o660), None, None));
+        assert!(wrong(Kind::Mode, "+7").starts_with("'+7' is no mode (octal with a leading 0"));
         assert_eq!(Kind::Port.check("0"), Verdict::Fine);
         assert_eq!(wrong(Kind::Port, "70000"), "'70000' is no port (1 to 65535, or 0 for no listener)");
     }

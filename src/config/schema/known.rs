@@ -121,6 +121,10 @@ pub(crate) const INET_LISTENER: &[Known] = &[
     known("ssl", Kind::Flag, "no"),
 ];
 
+/// In `unix_listener` and `fifo_listener` of `service director`.
+pub(crate) const SOCKET_LISTENER: &[Known] =
+    &[known("group", Kind::Text, ""), known("mode", Kind::Mode, "0600"), known("user", Kind::Text, "")];
+
 const SKIP: &[&str] = &["never", "authenticated", "unauthenticated"];
 const RESULTS: &[&str] = &["return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail"];
 
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_their_defaults_pass_their_own_check() {
-        for table in [TOP, LOGIN_SERVICE, INET_LISTENER, PASSDB] {
+        for table in [TOP, LOGIN_SERVICE, INET_LISTENER, SOCKET_LISTENER, PASSDB] {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             for known in table {
                 assert_eq!(known.kind.check(known.default), Verdict::Fine, "{}", known.name);

@@ -8,6 +8,7 @@ mod listener;
 mod log;
 mod login;
 mod process;
+mod relay;
 mod tls;
 
 pub use auth::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings};
@@ -17,6 +18,7 @@ pub use listener::{ListenerSettings, ProxyHeaderSettings};
 pub use log::{LogFormat, LogSettings, LogTarget};
 pub use login::{ImapSettings, LoginSettings, SieveSettings};
 pub use process::ProcessSettings;
+pub use relay::{RelaySettings, SocketRole, SocketSettings};
 pub use tls::{CertificateFiles, NamedCertificate, Pem, SslMode, TlsSettings, TlsVersion};
 
 use homing_login::Service;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Which backend a user belongs to.
     pub director: DirectorSettings,
+    /// Sockets through which others ask the director.
+    pub relay: RelaySettings,
     /// Connections to backends.
     pub backend: BackendSettings,
 }

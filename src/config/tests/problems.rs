@@ -385,6 +385,22 @@ fn settings_for_some_connections_only() {
             "local_name a {\n protocol imap {\n }\n}",
             "c.conf:3: warning: protocol imap: not applied within local_name",
         ),
+        (
+            "service director {\n unix_listener login/director {\n  mode = 666\n }\n}",
+            "c.conf:4: mode: '666' is no mode (octal with a leading 0, like 0600; 0 for no socket)",
+        ),
+        (
+            "service director {\n fifo_listener x {\n  groups = x\n }\n}",
+            "c.conf:4: unknown setting groups in fifo_listener, did you mean group?",
+        ),
+        (
+            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "c.conf:3: service director: /run/dovecot/login/director would be asked by itself (login_auth_socket_path names the auth service's own socket)",
+        ),
+        (
+            "service director {\n inet_listener {\n  port = 9090\n }\n}",
+            "c.conf:3: ignored: inet_listener: not offered by this version",
+        ),
         ("service imap-login {\n unix_listener x {\n }\n}", "c.conf:3: ignored: unix_listener x: not needed"),
         (
             "service imap-login {\n executable = imap-login director\n}",

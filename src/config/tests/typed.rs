@@ -6,8 +6,8 @@ use homing_login::Service;
 
 use super::{Site, load, samples, site};
 use crate::config::settings::{
-    AuthSource, LogFormat, LogTarget, PassdbSettings, PasswdFileSettings, Pem, Settings, SslMode,
-    StaticSettings, TlsVersion,
+    AuthSource, LogFormat, LogTarget, PassdbSettings, PasswdFileSettings, Pem, Settings, SocketRole,
+    SocketSettings, SslMode, StaticSettings, TlsVersion,
 };
 
 fn settings(text: &str) -> Settings {
@@ -226,9 +226,71 @@ fn a_director_node_loads_as_it_stands() {
     assert_eq!(s.director.servers, ["10.0.0.1"]);
     assert!(matches!(s.auth.source, AuthSource::Embedded(ref databases) if databases.len() == 1));
     assert_eq!(s.listeners.len(), 6, "imap, pop3, sieve on both wildcard addresses");
-    for block in ["service director", "service ipc", "service doveadm", "protocol lmtp"] {
+    assert!(outcome.report.to_string().contains("ignored: unix_listener director-admin: not offered"));
+    let names: Vec<_> = s.relay.sockets.iter().map(|s| (s.path.to_str().unwrap(), s.role, s.mode)).collect();
+    let in_order = [
+        ("/run/dovecot/login/director", SocketRole::Logins, 0o666),
+        ("/run/dovecot/login/proxy-notify", SocketRole::RefreshFifo, 0o666),
+        ("/run/dovecot/director-userdb", SocketRole::Lookups, 0o600),
+    ];
+    assert_eq!(names, in_order);
+    assert_eq!(s.relay.auth_login, PathBuf::from("/run/dovecot/auth-login"));
+    assert_eq!(s.relay.auth_userdb, PathBuf::from("/run/dovecot/auth-userdb"));
+    for block in ["service ipc", "service doveadm", "protocol lmtp"] {
         assert!(outcome.report.to_string().contains(&format!("ignored: {block}: not")), "{block}");
     }
+}
+
+fn socket(text: &str) -> Option<SocketSettings> {
+    let settings = settings(&format!("base_dir = /b\nservice director {{\n{text}\n}}"));
+    settings.relay.sockets.into_iter().next()
+}
+
+#[test]
+fn sockets_of_the_director_have_roles_by_their_names() {
+    for (text, role) in [
+        ("unix_listener login/director {\nmode = 0666\n}", Some(SocketRole::Logins)),
+        ("unix_listener any {\n}", Some(SocketRole::Logins)),
+        ("unix_listener x-auth {\n}", Some(SocketRole::Logins)),
+        ("unix_listener a-b/userdb {\n}", Some(SocketRole::Lookups)),
+        ("unix_listener director-authreply {\n}", Some(SocketRole::Answers)),
+        ("unix_listener login/proxy-notify {\nmode = 0600\n}", Some(SocketRole::Refreshes)),
+        ("fifo_listener x-userdb {\n}", Some(SocketRole::RefreshFifo)),
+        ("unix_listener director-admin {\n}", None),
+        ("unix_listener login/director {\n}", None),
+        ("fifo_listener login/proxy-notify {\n}", None),
+        ("unix_listener director-userdb {\nmode = 0\n}", None),
+        ("inet_listener director-userdb {\nport = 9\n}", None),
+    ] {
+        assert_eq!(socket(text).map(|socket| socket.role), role, "{text}");
+    }
+    let full = socket("unix_listener /x/userdb {\nmode = 0640\nuser = $default_internal_user\ngroup = 12\n}");
+    let expected = SocketSettings {
+        path: "/x/userdb".into(),
+        role: SocketRole::Lookups,
+        mode: 0o640,
+        user: Some("dovecot".to_owned()),
+        group: Some("12".to_owned()),
+    };
+    assert_eq!(full, Some(expected));
+    assert_eq!(socket("unix_listener userdb {\n}").map(|s| (s.mode, s.user)), Some((0o600, None)));
+}
+
+#[test]
+fn the_relay_asks_the_auth_service_and_never_itself() {
+    let own = "service director {\nclient_limit = 7\nunix_listener director-userdb {\n}\n}\n";
+    for (text, login, userdb) in [
+        ("", "/b/auth-login", "/b/auth-userdb"),
+        ("login_auth_socket_path = /d/auth-login\n", "/d/auth-login", "/d/auth-userdb"),
+        ("auth_socket_path = director-userdb\n", "/b/auth-login", "/b/auth-userdb"),
+        ("auth_socket_path = other\n", "/b/auth-login", "/b/other"),
+    ] {
+        let relay = settings(&format!("base_dir = /b\n{text}{own}")).relay;
+        assert_eq!((relay.auth_login, relay.auth_userdb), (login.into(), userdb.into()), "{text}");
+        assert_eq!(relay.connections_max, 7);
+    }
+    let relay = settings("default_client_limit = 9").relay;
+    assert_eq!((relay.sockets.len(), relay.connections_max), (0, 9));
 }
 
 #[test]

@@ -51,13 +51,19 @@ fn source(root: &Block, view: &View<'_>, report: &mut Report) -> AuthSource {
                 "passdb: login_auth_socket_path is set, so the auth service has it",
             );
         }
-        return AuthSource::Socket(in_base_dir(view, &named));
+        return AuthSource::Socket(login_socket(view));
     }
-    let default = in_base_dir(view, AUTH_SOCKET);
+    let default = login_socket(view);
     match embedded(root, &default, report) {
         Some(databases) => AuthSource::Embedded(databases),
         None => AuthSource::Socket(default),
     }
+}
+
+/// Where a Dovecot auth service answers login processes, whoever answers ours.
+pub(super) fn login_socket(view: &View<'_>) -> PathBuf {
+    let named = view.text("login_auth_socket_path");
+    in_base_dir(view, if named.is_empty() { AUTH_SOCKET } else { &named })
 }
 
 fn in_base_dir(view: &View<'_>, path: &str) -> PathBuf {

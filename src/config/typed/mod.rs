@@ -9,6 +9,7 @@ mod login;
 mod passdb;
 mod pem;
 mod process;
+mod relay;
 mod resolve;
 mod tls;
 mod view;
@@ -27,6 +28,7 @@ pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
         login: login::login(root),
         auth: auth::auth(root, report),
         director: director::director(&view, report),
+        relay: relay::relay(root, report),
         backend: backend::backend(&view, report),
         proxy_header: listener::proxy_header(&view),
         listeners: listener::listeners(root, report),

@@ -1,0 +1,46 @@
+//! Settings of the sockets through which login processes of Dovecot and others ask the director.
+
+use std::path::PathBuf;
+
+/// What is offered; without sockets nothing is (spec/director.md 0.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelaySettings {
+    /// `unix_listener` and `fifo_listener` of `service director` that have a mode.
+    pub sockets: Vec<SocketSettings>,
+    /// Connections on all sockets together: `client_limit` of the service.
+    pub connections_max: usize,
+    /// The auth service's socket for login processes.
+    pub auth_login: PathBuf,
+    /// The auth service's socket for lookups.
+    pub auth_userdb: PathBuf,
+}
+
+/// One socket or fifo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// What is spoken there.
+    pub role: SocketRole,
+    /// Permissions, never 0.
+    pub mode: u32,
+    /// Owner by name or number; `None`: who started the program.
+    pub user: Option<String>,
+    /// Group by name or number.
+    pub group: Option<String>,
+}
+
+/// What is spoken at a socket. The end of its name tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketRole {
+    /// Login processes with an auth service behind (5.1).
+    Logins,
+    /// Lookups with a userdb behind (5.4).
+    Lookups,
+    /// Finished answers come in and go back with their host (0.2).
+    Answers,
+    /// Users whose sessions live (5.5), over a stream socket.
+    Refreshes,
+    /// The same through a fifo.
+    RefreshFifo,
+}
