@@ -1,13 +1,28 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; IMAP columns).
 
-use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+use homing_login::{
+    AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, conversation::Denial,
+};
 use homing_wire::url_encode;
 
 use super::ImapFrontend;
 
 impl ImapFrontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {
-        self.send(self.tagged(&refusal_text(refusal)));
+        self.talk.send(self.tagged(&refusal_text(refusal)));
+    }
+
+    pub(super) fn say_denial(&mut self, denial: Denial) {
+        self.answer(match denial {
+            Denial::TlsRequired => {
+                "NO [PRIVACYREQUIRED] Authentication not allowed until SSL/TLS is enabled."
+            }
+            Denial::UnsupportedMechanism => "NO [ALERT] Unsupported authentication mechanism.",
+            Denial::PlaintextDisabled => "NO [PRIVACYREQUIRED] Plaintext authentication disabled.",
+            Denial::InitialResponse => "BAD Invalid base64 data in initial response",
+            Denial::Aborted => "BAD Authentication aborted by client.",
+            Denial::Response => "BAD Invalid base64 data in continued response",
+        });
     }
 }
 

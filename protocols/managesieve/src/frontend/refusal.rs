@@ -1,6 +1,8 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; ManageSieve columns).
 
-use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+use homing_login::{
+    AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, conversation::Denial,
+};
 use homing_wire::url_encode;
 
 use super::SieveFrontend;
@@ -8,7 +10,20 @@ use crate::text;
 
 impl SieveFrontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {
-        self.send(refusal_line(refusal));
+        self.talk.send(refusal_line(refusal));
+    }
+
+    pub(super) fn say_denial(&mut self, denial: Denial) {
+        self.say(match denial {
+            Denial::TlsRequired => {
+                "NO (ENCRYPT-NEEDED) \"Authentication not allowed until SSL/TLS is enabled.\""
+            }
+            Denial::UnsupportedMechanism => "NO \"Unsupported authentication mechanism.\"",
+            Denial::PlaintextDisabled => "NO \"Plaintext authentication disabled.\"",
+            Denial::InitialResponse => "NO \"Invalid base64 data in initial response\"",
+            Denial::Aborted => "NO \"Authentication aborted by client.\"",
+            Denial::Response => "NO \"Invalid base64 data in continued response\"",
+        });
     }
 }
 

@@ -5,7 +5,11 @@ mod scripts;
 
 use std::time::Duration;
 
-use homing_login::{Note, RefusalKind, Service};
+use bytes::Bytes;
+use homing_login::{
+    BackendSuccess, Goodbye, Note, Refusal, RefusalKind, Secured, Service,
+    limits::{INPUT_BYTES_MAX, LOGIN_TIMEOUT},
+};
 use homing_wire::{Secret, SessionId};
 
 use super::*;

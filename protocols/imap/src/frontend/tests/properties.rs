@@ -112,7 +112,7 @@ fn starttls_never_lets_plaintext_through() {
         let mut session = Session::new(PLAIN, usize::from(*step).max(1));
         session.bytes(b"a STARTTLS\r\n");
         assert!(session.bytes(&input_of(choices)).is_empty());
-        assert!(session.frontend.input.is_empty());
+        assert!(session.frontend.talk.input.is_empty());
     });
 }
 
@@ -129,7 +129,7 @@ fn every_byte_is_read_once_or_handed_over_once() {
         let mut session = Session::new(PLAIN, usize::from(*step).max(1));
         session.drain();
         session.bytes(&[head.as_bytes(), tail].concat());
-        assert!(session.frontend.input.len() <= INPUT_BYTES_MAX);
+        assert!(session.frontend.talk.input.len() <= INPUT_BYTES_MAX);
         log_in(&mut session);
         let Some(Output::Handoff { unread }) = session.drain().pop() else { panic!("no hand-over") };
         assert_eq!([&unread[..], &session.pending].concat(), *tail);

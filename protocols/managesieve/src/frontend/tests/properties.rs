@@ -103,7 +103,7 @@ fn starttls_never_lets_plaintext_through() {
         let mut session = Session::new(PLAIN, usize::from(*step).max(1));
         session.bytes(b"STARTTLS\r\n");
         assert!(session.bytes(&input_of(choices)).is_empty());
-        assert!(session.frontend.input.is_empty());
+        assert!(session.frontend.talk.input.is_empty());
     });
 }
 
