@@ -27,5 +27,5 @@ pub use client::{ClientIdentity, ForwardField, Secured, Service, TlsFacts};
 pub use decision::{Decision, ProxyTarget, TargetError, TlsUse, decide, refusal_of};
 pub use duration::parse_duration;
 pub use frontend::{AuthStart, CloseReason, Frontend, Goodbye, Input, Note, Output, SecurityPolicy};
-pub use refusal::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+pub use refusal::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, referral_server};
 pub use user::UserName;

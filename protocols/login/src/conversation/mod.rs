@@ -216,3 +216,6 @@ impl Conversation {
         self.mechanisms.iter().filter(move |m| !m.private && allowed(m))
     }
 }
+
+#[cfg(test)]
+mod tests;
