@@ -178,6 +178,16 @@ impl<F: Frontend> Session<F> {
         self.handle(Input::LoggedIn(success.clone()));
     }
 
+    /// Logs in with the lines of `head`: all of `tail` is handed over, in order, once.
+    pub fn assert_hands_over(&mut self, head: &str, tail: &[u8], success: &BackendSuccess) {
+        self.drain();
+        self.bytes(&[head.as_bytes(), tail].concat());
+        self.log_in(success);
+        let Some(Output::Handoff { unread }) = self.drain().pop() else { panic!("no hand-over") };
+        assert!(unread.len() <= INPUT_BYTES_MAX);
+        assert_eq!([&unread[..], &self.pending].concat(), tail);
+    }
+
     /// Plays the stimuli in the order that `choices` say. Nothing may follow the end.
     pub fn shuffle(&mut self, stimuli: &[&str], choices: &[u8]) {
         let mut ended = false;

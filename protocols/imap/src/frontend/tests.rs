@@ -7,10 +7,7 @@ mod properties;
 mod scripts;
 mod transcripts;
 
-use homing_login::{
-    Refusal, RefusalKind, Secured, Service,
-    limits::{INPUT_BYTES_MAX, LOGIN_TIMEOUT},
-};
+use homing_login::{Refusal, RefusalKind, Secured, Service, limits::LOGIN_TIMEOUT};
 use homing_transcripts::{
     client::{self, Session, success},
     identity, mechanisms, pieces,

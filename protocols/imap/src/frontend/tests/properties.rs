@@ -79,12 +79,7 @@ fn every_byte_is_read_once_or_handed_over_once() {
     bolero::check!().with_type::<(Vec<u8>, u8, u8)>().for_each(|(tail, step, login)| {
         let head = format!("x NOOP\r\n{}", logins[usize::from(*login) % logins.len()]);
         let mut session = accept(PLAIN, usize::from(*step).max(1));
-        session.drain();
-        session.bytes(&[head.as_bytes(), tail].concat());
-        assert!(session.frontend.talk.input.len() <= INPUT_BYTES_MAX);
-        session.log_in(&success("In", Some("X")));
-        let Some(Output::Handoff { unread }) = session.drain().pop() else { panic!("no hand-over") };
-        assert_eq!([&unread[..], &session.pending].concat(), *tail);
+        session.assert_hands_over(&head, tail, &success("In", Some("X")));
     });
 }
 

@@ -72,12 +72,7 @@ fn every_byte_is_read_once_or_handed_over_once() {
         let login = if *by_auth { "AUTH PLAIN AGEA" } else { "USER a\r\nPASS b" };
         let head = format!("FOO\r\n{login}\r\n");
         let mut session = accept(PLAIN, usize::from(*step).max(1));
-        session.drain();
-        session.bytes(&[head.as_bytes(), tail].concat());
-        session.log_in(&success("+OK", None));
-        let Some(Output::Handoff { unread }) = session.drain().pop() else { panic!("no hand-over") };
-        assert_eq!([&unread[..], &session.pending].concat(), *tail);
-        assert!(unread.len() <= INPUT_BYTES_MAX);
+        session.assert_hands_over(&head, tail, &success("+OK", None));
     });
 }
 
