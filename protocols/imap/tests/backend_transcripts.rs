@@ -2,114 +2,23 @@
 //! backend side: the backend's lines are played to the machine, the proxy's lines, its lines for the client and
 //! its log are compared with what the machine says.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test program: it reads files, and stops at the first surprise"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test program: it stops at the first surprise")]
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-};
+use std::collections::HashMap;
 
 use homing_imap::ImapBackend;
 use homing_login::{
-    BackendDialogue, BackendFailure, BackendInput, BackendLogin, BackendOutput, BackendSuccess,
-    ClientIdentity, Decision, FailureClass, OkReply, ProxyTarget, Service, TlsUse, decide,
+    BackendDialogue, BackendLogin, ClientIdentity, Decision, FailureClass, OkReply, ProxyTarget, Service,
+    decide,
 };
-use homing_wire::{Fields, SessionId};
+use homing_transcripts::{
+    actors::{self, login_at},
+    recording::{Line, bytes_of, load},
+    replay::identity_in,
+};
+use homing_wire::Fields;
 
-/// One backend connection.
-struct Backend {
-    machine: ImapBackend,
-    sent: VecDeque<Vec<u8>>,
-    /// Lines for the client.
-    passed_on: Vec<Vec<u8>>,
-    warnings: Vec<String>,
-    wants_tls: bool,
-    verdict: Option<Result<BackendSuccess, BackendFailure>>,
-}
-
-impl Backend {
-    fn new(login: BackendLogin) -> Self {
-        let machine = ImapBackend::new(login);
-        let (sent, passed_on, warnings) = (VecDeque::new(), Vec::new(), Vec::new());
-        let mut backend = Self { machine, sent, passed_on, warnings, wants_tls: false, verdict: None };
-        backend.drain();
-        backend
-    }
-
-    fn event(&mut self, input: BackendInput<'_>) {
-        self.machine.handle(input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.machine.poll_output() {
-            match output {
-                BackendOutput::Send(bytes) => self.sent.extend(lines(bytes.expose())),
-                BackendOutput::StartTls => self.wants_tls = true,
-                BackendOutput::ClientLine(line) => self.passed_on.extend(lines(&line)),
-                BackendOutput::Warning(text) => self.warnings.push(text),
-                BackendOutput::LoggedIn(success) => self.verdict = Some(Ok(success)),
-                BackendOutput::Failed(failure) => self.verdict = Some(Err(failure)),
-            }
-        }
-    }
-
-    fn is_logged_in(&self) -> bool {
-        self.verdict.as_ref().is_some_and(Result::is_ok)
-    }
-}
-
-fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
-    assert!(bytes.ends_with(b"\r\n"), "{:?}", String::from_utf8_lossy(bytes));
-    let text = bytes.strip_suffix(b"\r\n").unwrap();
-    let mut out = vec![Vec::new()];
-    for byte in text {
-        match (byte, out.last_mut().unwrap()) {
-            (b'\n', _) => out.push(Vec::new()),
-            (b'\r', _) => {}
-            (byte, line) => line.push(*byte),
-        }
-    }
-    out
-}
-
-/// `\t`, `\\`, `\xNN` and `x<1000 times>`.
-fn unescape(text: &str) -> Vec<u8> {
-    let (mut out, mut rest) = (Vec::new(), text);
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        if c == '\\' {
-            let (kind, behind) = rest.split_at(1);
-            rest = behind;
-            match kind {
-                "t" => out.push(b'\t'),
-                "x" => {
-                    out.push(u8::from_str_radix(&rest[..2], 16).unwrap());
-                    rest = &rest[2..];
-                }
-                other => out.extend_from_slice(other.as_bytes()),
-            }
-        } else if let Some((count, behind)) = repeated(c, rest) {
-            out.extend(std::iter::repeat_n(*out.last().unwrap(), count - 1));
-            rest = behind;
-        } else {
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-    out
-}
-
-fn repeated(first: char, rest: &str) -> Option<(usize, &str)> {
-    let (count, behind) = rest.split_once(" times>")?;
-    (first == '<').then(|| count.parse().ok()).flatten().map(|count| (count, behind))
-}
+type Backend = actors::Backend<ImapBackend>;
 
 #[derive(Default)]
 struct Replay {
@@ -122,27 +31,23 @@ struct Replay {
     known: Option<String>,
     backends: HashMap<String, Backend>,
     last: String,
-    passed_on: Vec<Vec<u8>>,
+    passed_on: Vec<String>,
     compared: usize,
 }
 
 impl Replay {
-    fn line(&mut self, line: &str) {
-        if let Some(remark) = line.strip_prefix("# ") {
-            return self.remark(remark);
-        }
-        let (head, text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
-        let (who, number) = head.split_at(1);
-        let text = unescape(text);
-        match who {
-            "C" if text == b"s STARTTLS" => self.client_tls = true,
-            "C" => self.asked |= text == b"x CAPABILITY" && !self.client_tls,
-            "L" if text.starts_with(b"AUTH\t") => self.auth_starts(&text),
-            "A" if text.starts_with(b"OK\t") => self.auth_says(&text),
-            "B" => self.backend_says(number, &text),
-            "P" => self.backend_is_told(number, &text),
-            "S" => self.passed_on.retain(|line| *line != text),
-            "G" => self.log_says(&String::from_utf8_lossy(&text)),
+    fn line(&mut self, line: &Line) {
+        let (number, text) = (line.number.as_str(), line.text.as_str());
+        match line.who {
+            '#' => self.remark(text),
+            'C' if text == "s STARTTLS" => self.client_tls = true,
+            'C' => self.asked |= text == "x CAPABILITY" && !self.client_tls,
+            'L' if text.starts_with("AUTH\t") => self.auth_starts(text),
+            'A' if text.starts_with("OK\t") => self.auth_says(text),
+            'B' => self.backend_says(number, text),
+            'P' => self.backend_is_told(number, text),
+            'S' => self.passed_on.retain(|line| *line != text),
+            'G' => self.log_says(text),
             _ => {}
         }
     }
@@ -154,70 +59,51 @@ impl Replay {
                 self.known = backend.machine.capabilities().map(str::to_owned).or(self.known.take());
             }
             self.last = number.to_owned();
-            let backend = Backend::new(self.login());
+            let backend = Backend::new(ImapBackend::new(self.login()));
             self.backends.insert(self.last.clone(), backend);
         } else if text.starts_with("backend connection: TLS handshake done")
             && let Some(backend) = self.backends.get_mut(&self.last)
-            && std::mem::take(&mut backend.wants_tls)
         {
-            backend.event(BackendInput::TlsUp);
+            backend.secure();
         }
     }
 
     fn login(&self) -> BackendLogin {
-        let target = self.target.as_ref().unwrap();
         BackendLogin {
-            user: target.destuser.clone(),
-            password: target.password.clone().unwrap(),
-            master: target.master.clone(),
-            mechanism: target.mechanism.clone(),
-            starttls: matches!(target.tls, TlsUse::StartTls { .. }),
-            tls: matches!(target.tls, TlsUse::Implicit { .. }),
-            not_trusted: target.not_trusted,
-            no_pipelining: target.no_pipelining,
-            client: self.identity.clone().unwrap(),
-            forward: target.forward.clone(),
             ask_capabilities: self.asked,
             known_capabilities: self.known.clone(),
+            ..login_at(self.target.as_ref().unwrap(), self.identity.clone().unwrap())
         }
     }
 
-    fn auth_starts(&mut self, request: &[u8]) {
-        let parameters: Vec<&[u8]> = request.split(|b| *b == b'\t').skip(3).collect();
-        let fields = Fields::parse(&parameters.join(&b'\t'));
-        let address = |ip: &str, port: &str| -> SocketAddr {
-            format!("{}:{}", fields.text(ip).unwrap(), fields.text(port).unwrap()).parse().unwrap()
-        };
-        let session = SessionId::received(fields.value("session").unwrap()).unwrap();
-        let (remote, local) = (address("rip", "rport"), address("lip", "lport"));
-        self.identity = Some(ClientIdentity::new(Service::Imap, remote, local, session));
+    fn auth_starts(&mut self, request: &str) {
+        let parameters = request.splitn(4, '\t').nth(3).unwrap_or_default();
+        self.identity = Some(identity_in(Service::Imap, &Fields::parse(&bytes_of(parameters))));
     }
 
-    fn auth_says(&mut self, reply: &[u8]) {
-        let fields: Vec<&[u8]> = reply.split(|b| *b == b'\t').skip(2).collect();
-        let fields = Fields::parse(&fields.join(&b'\t'));
+    fn auth_says(&mut self, reply: &str) {
+        let fields = Fields::parse(&bytes_of(reply.splitn(3, '\t').nth(2).unwrap_or_default()));
         match decide(Service::Imap, "PLAIN", &OkReply { fields }) {
             Decision::Proxy(target) => self.target = Some(*target),
             _ => panic!("{}: no target", self.name),
         }
     }
 
-    fn backend_says(&mut self, number: &str, text: &[u8]) {
+    fn backend_says(&mut self, number: &str, text: &str) {
         let backend = self.backends.get_mut(number).unwrap();
         if !backend.is_logged_in() {
-            backend.event(BackendInput::Bytes(&[text, b"\r\n"].concat()));
+            backend.line(text);
             self.passed_on.append(&mut backend.passed_on);
         }
     }
 
-    fn backend_is_told(&mut self, number: &str, text: &[u8]) {
+    fn backend_is_told(&mut self, number: &str, text: &str) {
         let backend = self.backends.get_mut(number).unwrap();
         if backend.is_logged_in() && backend.sent.is_empty() {
             return;
         }
         let ours = backend.sent.pop_front().unwrap_or_default();
-        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert_eq!(shown(&ours), shown(text), "{}: backend connection {number:?}", self.name);
+        assert_eq!(ours, text, "{}: backend connection {number:?}", self.name);
         self.compared += 1;
     }
 
@@ -263,10 +149,8 @@ impl Replay {
 }
 
 fn replay(name: &'static str) {
-    let path = format!("{}/../../tests/transcripts/login/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-    let content = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut replay = Replay { name, ..Replay::default() };
-    content.lines().skip(1).for_each(|line| replay.line(line));
+    load(name).iter().for_each(|line| replay.line(line));
     replay.finish();
 }
 

@@ -1,6 +1,8 @@
 //! Why a login was refused, in a form that each dialect turns into its own words
 //! (spec/auth-protocol.md 6, spec/login-proxy.md 7.8).
 
+use homing_wire::url_encode;
+
 /// Text shown when no better one is known.
 pub const AUTHENTICATION_FAILED: &str = "Authentication failed.";
 /// Text shown when the user's backend cannot be used.
@@ -71,4 +73,16 @@ pub enum RefusalKind {
     /// The backend refused the login; its words are shown. IMAP: the line without its tag (`NO [LIMIT] ...`);
     /// POP3 and ManageSieve: the whole line. Without CR LF.
     Backend(Vec<u8>),
+}
+
+/// `user;AUTH=mechanism@host[:port]` of a referral's URL (RFC 5092 sections 3, 4). It may stand in the open, so every
+/// part is encoded.
+pub fn referral_server(user: &[u8], mechanism: &str, host: &str, port: Option<u16>) -> String {
+    let (user, mechanism) = (url_encode(user), url_encode(mechanism.as_bytes()));
+    let host = match host.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]"),
+        Err(_) => url_encode(host.as_bytes()),
+    };
+    let port = port.map(|p| format!(":{p}")).unwrap_or_default();
+    format!("{user};AUTH={mechanism}@{host}{port}")
 }

@@ -1,35 +1,20 @@
 //! Rows IB-01 to IB-45 as far as one backend connection decides them, as scripts, and what must hold for any bytes.
 
-use homing_login::{ClientIdentity, ForwardField, Service};
-use homing_wire::SessionId;
+use homing_login::{ForwardField, Service};
+use homing_transcripts::backend::{self, feed};
 
 use super::*;
 
 const BANNER: &str = "* OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS AUTH=PLAIN] Mock ready.\n";
 const BARE: &str = "* OK [CAPABILITY IMAP4rev1] Mock\n";
 const SILENT: &str = "* OK Mock\n";
-const ID: &str = "I ID (\"x-session-id\" \"S0\" \"x-originating-ip\" \"127.0.77.100\" \"x-originating-port\" \"36213\" \
+const ID: &str = "I ID (\"x-session-id\" \"S0\" \"x-originating-ip\" \"127.0.77.100\" \"x-originating-port\" \"38471\" \
     \"x-connected-ip\" \"127.0.77.1\" \"x-connected-port\" \"143\" \"x-proxy-ttl\" \"4\")/";
 const LOGIN: &str = "L LOGIN \"alice\" \"alicepw\"/";
 const ID_DONE: &str = "* ID (\"name\" \"mock\")\nI OK ID done\n";
 
 fn login() -> BackendLogin {
-    let session = SessionId::received(b"S0").unwrap();
-    let (remote, local) = ("127.0.77.100:36213".parse().unwrap(), "127.0.77.1:143".parse().unwrap());
-    BackendLogin {
-        user: UserName::from("alice"),
-        password: Secret::from("alicepw"),
-        master: None,
-        mechanism: None,
-        starttls: false,
-        tls: false,
-        not_trusted: false,
-        no_pipelining: false,
-        client: ClientIdentity::new(Service::Imap, remote, local, session),
-        forward: Vec::new(),
-        ask_capabilities: false,
-        known_capabilities: None,
-    }
+    backend::login(Service::Imap)
 }
 
 fn with_password(password: &[u8]) -> BackendLogin {
@@ -44,44 +29,8 @@ fn id_and(rest: &str) -> String {
     format!("{ID}{rest}")
 }
 
-fn drain(backend: &mut ImapBackend) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "/");
-    let outputs = std::iter::from_fn(|| backend.poll_output()).map(|output| match output {
-        BackendOutput::Send(bytes) => text(bytes.expose()),
-        BackendOutput::StartTls => "<starttls>".to_owned(),
-        BackendOutput::ClientLine(line) => format!("<line {}>", text(&line)),
-        BackendOutput::Warning(text) => format!("<warning {text}>"),
-        BackendOutput::LoggedIn(s) => {
-            let known = s.capabilities.map(|c| format!(" [{c}]")).unwrap_or_default();
-            format!("<in {}{known} + {}>", text(&s.reply), text(&s.unread))
-        }
-        BackendOutput::Failed(f) => {
-            let reply = f.reply.as_deref().map(|r| format!(" => {}", text(r))).unwrap_or_default();
-            format!("<{:?}: {}{reply}>", f.class, f.text)
-        }
-    });
-    outputs.collect::<Vec<_>>().join(" ")
-}
-
-/// Feeds what the backend says (`\n` stands for CR LF, `TLS` for a finished handshake) in segments.
-fn feed(backend: &mut ImapBackend, said: &str, step: usize) -> String {
-    if said == "TLS" {
-        backend.handle(BackendInput::TlsUp);
-        return drain(backend);
-    }
-    for segment in said.replace('\n', "\r\n").as_bytes().chunks(step) {
-        backend.handle(BackendInput::Bytes(segment));
-    }
-    drain(backend)
-}
-
 fn play(login: &BackendLogin, steps: &[(&str, &str)]) {
-    for step in [usize::MAX, 1, 5] {
-        let mut backend = ImapBackend::new(login.clone());
-        for (said, expected) in steps {
-            assert_eq!(feed(&mut backend, said, step), *expected, "after {said:?}, {step} bytes at a time");
-        }
-    }
+    backend::play(|| ImapBackend::new(login.clone()), steps);
 }
 
 #[test]

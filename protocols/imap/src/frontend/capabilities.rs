@@ -10,7 +10,6 @@ const CAPABILITIES: &str = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE";
 impl ImapFrontend {
     /// For the connection as it is now.
     pub(super) fn capabilities(&self) -> String {
-        let policy = self.config.policy;
         let own = self.config.capability.trim();
         let mut words: Vec<String> = match own.strip_prefix('+') {
             Some(more) => vec![CAPABILITIES.to_owned(), more.trim().to_owned()],
@@ -20,31 +19,19 @@ impl ImapFrontend {
         if own.is_empty() || own.starts_with('+') {
             words.push(if self.config.literal_minus { "LITERAL-" } else { "LITERAL+" }.to_owned());
         }
-        if policy.tls_available && self.tls.is_none() {
+        if self.talk.offers_tls() {
             words.push("STARTTLS".to_owned());
         }
         if self.login_disabled() {
             words.push("LOGINDISABLED".to_owned());
         }
-        words.extend(self.mechanisms.iter().filter(|m| self.usable(m)).map(|m| format!("AUTH={}", m.name)));
+        words.extend(self.talk.usable_mechanisms().map(|m| format!("AUTH={}", m.name)));
         words.retain(|word| !word.is_empty());
         words.join(" ")
     }
 
-    /// True if a password may not be sent readable.
-    pub(super) fn plaintext_refused(&self) -> bool {
-        let policy = self.config.policy;
-        !self.client.secured.is_secured() && (policy.disable_plaintext || policy.tls_required)
-    }
-
     fn login_disabled(&self) -> bool {
-        let no_plain = Mechanism::find(&self.mechanisms, b"PLAIN").is_none();
-        self.plaintext_refused() || (self.client.secured.is_secured() && no_plain)
-    }
-
-    fn usable(&self, mechanism: &Mechanism) -> bool {
-        let policy = self.config.policy;
-        let open = policy.tls_required || (policy.disable_plaintext && mechanism.plaintext);
-        !mechanism.private && (self.client.secured.is_secured() || !open)
+        let no_plain = Mechanism::find(self.talk.mechanisms(), b"PLAIN").is_none();
+        !self.talk.allows_plaintext() || (self.talk.client.secured.is_secured() && no_plain)
     }
 }

@@ -1,12 +1,12 @@
 //! Commands before login (spec/login-proxy.md 4.3 to 4.6). A command runs when its line has ended, ID and
 //! AUTHENTICATE apart, whose lines may be longer than what is held.
 
-use homing_login::{CloseReason, Note, Output, limits::BAD_COMMANDS_MAX};
+use homing_login::{CloseReason, Note, limits::BAD_COMMANDS_MAX};
 use homing_sasl::plain_message;
 use homing_wire::Secret;
 
 use super::{
-    ImapFrontend, Phase,
+    ImapFrontend,
     id::IdCommand,
     scanner::{Arg, Token},
 };
@@ -137,7 +137,7 @@ impl ImapFrontend {
             Command::Logout => {
                 self.say("* BYE Logging out");
                 self.answer("OK Logout completed.");
-                self.close(CloseReason::Logout);
+                self.talk.close(CloseReason::Logout);
             }
             Command::Noop => self.answer("OK NOOP completed."),
             Command::StartTls => self.start_tls(),
@@ -159,8 +159,8 @@ impl ImapFrontend {
     }
 
     fn login(&mut self, user: &Secret, password: &Secret) {
-        if self.plaintext_refused() {
-            self.outputs.push_back(Output::Note(Note::PlaintextRefused));
+        if !self.talk.allows_plaintext() {
+            self.talk.note(Note::PlaintextRefused);
             self.say(
                 "* BAD [ALERT] Plaintext authentication not allowed without SSL/TLS, but your client did it \
                  anyway. If anyone was listening, the password was exposed.",
@@ -172,22 +172,16 @@ impl ImapFrontend {
         self.ask(b"PLAIN", Some(plain_message(user.expose(), password.expose())));
     }
 
-    /// Plaintext held behind the command is never executed: its sender need not be the client
-    /// (spec/login-proxy.md 4.5).
     fn start_tls(&mut self) {
-        if self.tls.is_some() {
+        if self.tls().is_some() {
             return self.answer("BAD TLS is already active.");
         }
-        if !self.config.policy.tls_available {
+        if !self.talk.offers_tls() {
             return self.answer("BAD TLS support isn't enabled.");
         }
         self.answer("OK Begin TLS negotiation now.");
-        if !self.input.is_empty() {
-            return self.close(CloseReason::PlaintextBehindStartTls);
-        }
         self.started_tls = true;
-        self.phase = Phase::Handshake;
-        self.outputs.push_back(Output::StartTls);
+        self.talk.start_tls();
     }
 
     /// Counted; the count is never reset.
@@ -195,7 +189,7 @@ impl ImapFrontend {
         self.bad_commands += 1;
         if self.bad_commands >= BAD_COMMANDS_MAX {
             self.say("* BYE Too many invalid IMAP commands.");
-            return self.close(CloseReason::TooManyBadCommands);
+            return self.talk.close(CloseReason::TooManyBadCommands);
         }
         self.answer("BAD Error in IMAP command received by server.");
     }

@@ -1,34 +1,24 @@
 //! How the dialogue ends: by the hand-over to the backend, in time, or in the middle
 //! (spec/login-proxy.md 3.7, 3.8, 8.1.7, 9.1).
 
-use bytes::Bytes;
-use homing_login::{BackendSuccess, CloseReason, Goodbye, Output};
+use homing_login::{BackendSuccess, conversation::Farewells};
 
-use super::{ImapFrontend, Phase};
+use super::ImapFrontend;
+
+pub(super) const FAREWELLS: Farewells = Farewells {
+    shutdown: "* BYE Shutting down",
+    queue_full: "* BYE Connection queue full",
+    tls_failed: "* BYE [UNAVAILABLE] TLS initialization failed.",
+    inactivity: "* BYE Disconnected for inactivity.",
+    inactivity_during_auth: "* BYE Disconnected for inactivity during authentication.",
+};
 
 impl ImapFrontend {
-    /// An untagged line of the backend, which has its CR LF.
-    pub(super) fn pass_on(&mut self, line: &[u8]) {
-        if matches!(self.phase, Phase::Asked | Phase::Accepted) {
-            self.outputs.push_back(Output::Send(Bytes::copy_from_slice(line)));
-        }
-    }
-
-    /// The backend's reply is the client's, under its tag; what was pipelined behind the login follows it there.
-    pub(super) fn logged_in(&mut self, success: &BackendSuccess) {
-        if !matches!(self.phase, Phase::Asked | Phase::Accepted) {
-            return;
-        }
-        let lines = self.success_lines(success);
-        self.send(lines);
-        let unread = self.input.take();
-        self.outputs.push_back(Output::Handoff { unread });
-        self.phase = Phase::Over;
-    }
-
+    /// The backend's reply under the client's tag.
+    ///
     /// Clients that ignore the greeting's capabilities get the backend's untagged; for others they are put into
     /// the reply if it has none (spec/login-proxy.md 8.1.7).
-    fn success_lines(&self, success: &BackendSuccess) -> Vec<u8> {
+    pub(super) fn success_lines(&self, success: &BackendSuccess) -> Vec<u8> {
         let reply = success.reply.as_slice();
         let listed = capabilities_in(reply);
         let known = listed.or(success.capabilities.as_deref().map(str::as_bytes));
@@ -42,43 +32,6 @@ impl ImapFrontend {
             }
             _ => self.tagged(&[b"OK ", reply].concat()),
         }
-    }
-
-    pub(super) fn goodbye(&mut self, goodbye: Goodbye) {
-        let (line, reason) = match goodbye {
-            Goodbye::Shutdown => ("* BYE Shutting down", CloseReason::Shutdown),
-            Goodbye::QueueFull => ("* BYE Connection queue full", CloseReason::QueueFull),
-            Goodbye::TlsFailed => ("* BYE [UNAVAILABLE] TLS initialization failed.", CloseReason::TlsFailed),
-        };
-        // A client that waits for a handshake cannot read words; only a handshake that never comes is told.
-        if goodbye == Goodbye::TlsFailed || !matches!(self.phase, Phase::Handshake) {
-            self.say(line);
-        }
-        self.close(reason);
-    }
-
-    pub(super) fn time_out(&mut self) {
-        match self.phase {
-            Phase::Handshake => self.close(CloseReason::Inactivity),
-            Phase::Silent | Phase::Commands => {
-                self.say("* BYE Disconnected for inactivity.");
-                self.close(CloseReason::Inactivity);
-            }
-            _ => {
-                self.say("* BYE Disconnected for inactivity during authentication.");
-                self.close(CloseReason::InactivityDuringAuth);
-            }
-        }
-    }
-
-    pub(super) fn close(&mut self, reason: CloseReason) {
-        if matches!(self.phase, Phase::Asked | Phase::Challenged) {
-            self.outputs.push_back(Output::CancelAuth);
-        }
-        self.phase = Phase::Over;
-        self.input.consume(self.input.len());
-        self.scanner.skip_line();
-        self.outputs.push_back(Output::Close(reason));
     }
 }
 

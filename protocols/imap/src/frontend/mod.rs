@@ -1,6 +1,6 @@
-//! The server side: from the greeting to the hand-over. This file owns the phases of a connection and what
-//! events do to them; `scanner` reads, `command` runs commands, `exchange` is the SASL dialogue, `ending` has the
-//! words for logins that succeed, fail or are cut short.
+//! The server side: from the greeting to the hand-over. This file says what events lead to; the phases of a
+//! connection are those of [`Conversation`]. `scanner` reads, `command` runs commands, `exchange` is the SASL
+//! dialogue, `ending` has the words for logins that succeed or are cut short, `refusal` those for failed ones.
 
 mod capabilities;
 mod command;
@@ -11,17 +11,16 @@ mod refusal;
 mod scanner;
 mod text;
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use homing_login::{
-    ClientIdentity, CloseReason, Frontend, Input, Mechanism, Output, Refusal, Secured, SecurityPolicy,
-    TlsFacts,
-    limits::{AUTH_CONNECT_NOTICE, INPUT_BYTES_MAX, LOGIN_TIMEOUT},
+    ClientIdentity, CloseReason, Frontend, Input, Mechanism, Output, SecurityPolicy, TlsFacts,
+    conversation::{Conversation, Due, Phase},
+    limits::AUTH_CONNECT_NOTICE,
 };
-use homing_wire::InputBuffer;
 
 use command::Line;
+use ending::FAREWELLS;
 use scanner::{Excess, Scanner, Token};
 
 /// What every connection of one listener shares.
@@ -49,17 +48,11 @@ pub struct ImapFrontendConfig {
 /// be passwords.
 pub struct ImapFrontend {
     config: Arc<ImapFrontendConfig>,
-    client: ClientIdentity,
-    tls: Option<TlsFacts>,
-    mechanisms: Arc<[Mechanism]>,
-    auth_up: bool,
-    phase: Phase,
+    talk: Conversation,
     /// Time of the event being handled.
     now: Instant,
-    deadline: Instant,
-    /// When the client is told that the auth service keeps it waiting.
+    /// When the client is told that the auth service keeps it waiting, should it still do so then.
     notice: Option<Instant>,
-    input: InputBuffer,
     scanner: Scanner,
     /// Of the command being read or answered; empty if it has none that can be used.
     tag: Vec<u8>,
@@ -70,28 +63,6 @@ pub struct ImapFrontend {
     /// TLS was started by the client's command.
     started_tls: bool,
     ignores_greeting_capabilities: bool,
-    outputs: VecDeque<Output>,
-}
-
-/// Where a connection stands.
-#[derive(Debug)]
-enum Phase {
-    /// No greeting yet: the auth service has not told its mechanisms.
-    Silent,
-    /// Commands are read.
-    Commands,
-    /// The TLS handshake runs.
-    Handshake,
-    /// The auth service works on a request.
-    Asked,
-    /// The client owes an answer to a challenge.
-    Challenged,
-    /// The auth service accepted; the backend login runs.
-    Accepted,
-    /// The final data of a refusal was shown; one line is swallowed before the refusal is told.
-    Parting(Refusal),
-    /// Closed or handed over.
-    Over,
 }
 
 impl ImapFrontend {
@@ -106,16 +77,10 @@ impl ImapFrontend {
     ) -> Self {
         let scanner = Scanner::new(config.literal_minus);
         let mut frontend = Self {
+            talk: Conversation::new(client, config.policy, &FAREWELLS, now, tls),
             config,
-            client,
-            tls: None,
-            mechanisms: Arc::default(),
-            auth_up: false,
-            phase: Phase::Silent,
             now,
-            deadline: now + LOGIN_TIMEOUT,
             notice: Some(now + AUTH_CONNECT_NOTICE),
-            input: InputBuffer::new(INPUT_BYTES_MAX),
             scanner,
             tag: Vec::new(),
             line: Line::Fresh,
@@ -123,95 +88,48 @@ impl ImapFrontend {
             identified: false,
             started_tls: false,
             ignores_greeting_capabilities: false,
-            outputs: VecDeque::new(),
         };
-        if let Some(facts) = tls {
-            frontend.secure(facts);
-        }
         if let Some(mechanisms) = mechanisms {
-            frontend.auth_up(mechanisms);
+            frontend.handle(now, Input::AuthUp(mechanisms));
         }
         frontend
     }
 
     /// Set if TLS is active.
     pub fn tls(&self) -> Option<&TlsFacts> {
-        self.tls.as_ref()
+        self.talk.tls()
     }
 
-    /// Commands that come while the auth service is away wait, and the client is told with each read
-    /// (spec/auth-protocol.md 5.6).
-    fn received(&mut self, bytes: &[u8]) {
-        if self.input.extend(bytes).is_err() {
-            return self.close(CloseReason::InputBufferFull);
-        }
-        if matches!(self.phase, Phase::Commands) && !self.auth_up {
-            self.say_waiting();
-        }
+    fn greet(&mut self) {
+        let greeting = format!("* OK [CAPABILITY {}] {}", self.capabilities(), self.config.greeting);
+        self.say(&greeting);
     }
 
-    /// Greets, if that is still to be done. Clients already greeted are not told of changes.
-    fn auth_up(&mut self, mechanisms: Arc<[Mechanism]>) {
-        self.mechanisms = mechanisms;
-        self.auth_up = true;
-        if matches!(self.phase, Phase::Silent) {
-            self.phase = Phase::Commands;
+    /// The notice, while the auth service is what the client waits for.
+    fn notice(&self) -> Option<Instant> {
+        let waits = matches!(self.talk.phase(), Phase::Silent | Phase::Asked);
+        self.notice.filter(|_| waits)
+    }
+
+    fn tick(&mut self) {
+        if self.notice().is_some_and(|notice| self.now >= notice) {
             self.notice = None;
-            let greeting = format!("* OK [CAPABILITY {}] {}", self.capabilities(), self.config.greeting);
-            self.say(&greeting);
-        }
-    }
-
-    /// Nothing is said after STARTTLS (spec/login-proxy.md 4.5).
-    fn tls_up(&mut self, facts: TlsFacts) {
-        self.secure(facts);
-        if !matches!(self.phase, Phase::Handshake) {
-            return;
-        }
-        // Whatever is held now arrived in the clear.
-        if !self.input.is_empty() {
-            return self.close(CloseReason::PlaintextBehindStartTls);
-        }
-        self.phase = Phase::Commands;
-    }
-
-    fn secure(&mut self, facts: TlsFacts) {
-        self.client.secured = Secured::Tls;
-        if facts.server_name.is_some() {
-            self.client.local_name.clone_from(&facts.server_name);
-        }
-        self.tls = Some(facts);
-    }
-
-    fn tick(&mut self, now: Instant) {
-        if now >= self.deadline {
-            return self.time_out();
-        }
-        if self.notice.take_if(|notice| now >= *notice).is_some() {
             self.say_waiting();
         }
     }
 
     /// Reads what is held as far as the phase allows.
     fn advance(&mut self) {
-        while self.reads() {
-            let (used, token) = self.scanner.scan(self.input.as_slice());
-            self.input.consume(used);
+        while self.talk.reads() {
+            let (used, token) = self.scanner.scan(self.talk.input.as_slice());
+            self.talk.input.consume(used);
             let Some(token) = token else { return };
             self.take(token);
         }
     }
 
-    fn reads(&self) -> bool {
-        match self.phase {
-            Phase::Commands => self.auth_up,
-            Phase::Challenged | Phase::Parting(_) => true,
-            _ => false,
-        }
-    }
-
     fn take(&mut self, token: Token) {
-        match (token, &self.phase) {
+        match (token, self.talk.phase()) {
             (Token::TooLong(excess), _) => self.too_long(excess),
             (token, Phase::Challenged) => self.take_response(token),
             (token, Phase::Parting(_)) => self.swallow(&token),
@@ -224,9 +142,9 @@ impl ImapFrontend {
             Excess::Input => self.say("* BYE Input buffer full, aborting"),
             Excess::Literal => self.say("* BYE Literal size too large"),
             Excess::NonSynchronizing => self.say("* BYE Non-synchronizing literal size too large"),
-            Excess::Sasl => return self.close(CloseReason::AuthResponseTooLarge),
+            Excess::Sasl => return self.talk.close(CloseReason::AuthResponseTooLarge),
         }
-        self.close(CloseReason::InputBufferFull);
+        self.talk.close(CloseReason::InputBufferFull);
     }
 
     fn say_waiting(&mut self) {
@@ -235,12 +153,12 @@ impl ImapFrontend {
 
     /// Sends a line of our own words.
     fn say(&mut self, line: &str) {
-        self.send(format!("{line}\r\n").into_bytes());
+        self.talk.say(line);
     }
 
     /// Answers the command with its tag, or untagged if it has none that can be used.
     fn answer(&mut self, text: &str) {
-        self.send(self.tagged(text.as_bytes()));
+        self.talk.send(self.tagged(text.as_bytes()));
     }
 
     /// `tag text` and CR LF.
@@ -248,53 +166,46 @@ impl ImapFrontend {
         let tag = if self.tag.is_empty() { b"*" } else { self.tag.as_slice() };
         [tag, b" ", text, b"\r\n"].concat()
     }
-
-    fn send(&mut self, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Send(Bytes::from(bytes)));
-    }
 }
 
 impl Frontend for ImapFrontend {
     fn handle(&mut self, now: Instant, input: Input<'_>) {
-        if matches!(self.phase, Phase::Over) {
-            return;
-        }
         self.now = now;
-        match input {
-            Input::Bytes(bytes) => self.received(bytes),
-            Input::Eof => self.close(CloseReason::ConnectionClosed),
-            Input::TlsUp(facts) => self.tls_up(facts),
-            Input::AuthUp(mechanisms) => self.auth_up(mechanisms),
-            Input::AuthDown => self.auth_up = false,
-            Input::Challenge(challenge) => self.challenge(challenge),
-            Input::AuthDone => self.accepted(),
-            Input::Refused(refusal) => self.refused(refusal),
-            Input::BackendLine(line) => self.pass_on(line),
-            Input::LoggedIn(success) => self.logged_in(&success),
-            Input::Goodbye(goodbye) => self.goodbye(goodbye),
-            Input::Tick => self.tick(now),
+        match self.talk.handle(now, input) {
+            // Commands that come while the auth service is away wait, and the client is told with each read
+            // (spec/auth-protocol.md 5.6).
+            Due::Waiting => self.say_waiting(),
+            Due::Time => self.tick(),
+            Due::Greeting => self.greet(),
+            Due::Challenge(challenge) => self.challenge(challenge),
+            Due::FinalChallenge(data) => self.final_challenge(&data),
+            Due::Refusal { refusal, answering } => self.refused(&refusal, answering),
+            Due::BackendLine(line) => self.talk.send(line.to_vec()),
+            Due::Success(success) => self.talk.hand_over(self.success_lines(&success)),
+            // Nothing is said after STARTTLS (spec/login-proxy.md 4.5).
+            Due::Nothing | Due::Secured => {}
         }
         self.advance();
+        if self.talk.is_over() {
+            self.scanner.skip_line();
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.talk.poll_output()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let over = matches!(self.phase, Phase::Over);
-        (!over).then(|| self.notice.map_or(self.deadline, |notice| notice.min(self.deadline)))
+        let deadline = self.talk.deadline()?;
+        Some(self.notice().map_or(deadline, |notice| notice.min(deadline)))
     }
 
     fn room(&self) -> usize {
-        match self.phase {
-            Phase::Handshake | Phase::Asked | Phase::Accepted | Phase::Over => 0,
-            _ => self.input.room(),
-        }
+        self.talk.room()
     }
 
     fn client(&self) -> &ClientIdentity {
-        &self.client
+        &self.talk.client
     }
 
     fn ignores_greeting_capabilities(&self) -> bool {

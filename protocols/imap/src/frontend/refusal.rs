@@ -1,13 +1,28 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; IMAP columns).
 
-use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
-use homing_wire::url_encode;
+use homing_login::{
+    AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, conversation::Denial,
+    referral_server,
+};
 
 use super::ImapFrontend;
 
 impl ImapFrontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {
-        self.send(self.tagged(&refusal_text(refusal)));
+        self.talk.send(self.tagged(&refusal_text(refusal)));
+    }
+
+    pub(super) fn say_denial(&mut self, denial: Denial) {
+        self.answer(match denial {
+            Denial::TlsRequired => {
+                "NO [PRIVACYREQUIRED] Authentication not allowed until SSL/TLS is enabled."
+            }
+            Denial::UnsupportedMechanism => "NO [ALERT] Unsupported authentication mechanism.",
+            Denial::PlaintextDisabled => "NO [PRIVACYREQUIRED] Plaintext authentication disabled.",
+            Denial::InitialResponse => "BAD Invalid base64 data in initial response",
+            Denial::Aborted => "BAD Authentication aborted by client.",
+            Denial::Response => "BAD Invalid base64 data in continued response",
+        });
     }
 }
 
@@ -28,7 +43,9 @@ fn refusal_text(refusal: &Refusal) -> Vec<u8> {
         RefusalKind::AnonymousDenied => with_code("CONTACTADMIN", AUTHENTICATION_FAILED),
         RefusalKind::LoginDisabled => with_code("CONTACTADMIN", "Login disabled for this user"),
         RefusalKind::Referral { user, mechanism, host, port } => {
-            with_code(&referral(user, mechanism, host, *port), "Try this server instead.")
+            // RFC 2221 section 4.
+            let server = referral_server(user, mechanism, host, *port);
+            with_code(&format!("REFERRAL imap://{server}/"), "Try this server instead.")
         }
         RefusalKind::Unavailable => format!("NO [UNAVAILABLE] {TEMPORARILY_UNAVAILABLE}"),
         RefusalKind::ServerBug => format!("NO [SERVERBUG] {TEMPORARILY_UNAVAILABLE}"),
@@ -45,17 +62,6 @@ fn auth_failed(reason: Option<&str>) -> String {
         Some(reason) if reason.starts_with('[') => format!("NO {reason}"),
         Some(reason) => format!("NO [ALERT] {reason}"),
     }
-}
-
-/// RFC 2221 section 4, RFC 5092.
-fn referral(user: &[u8], mechanism: &str, host: &str, port: Option<u16>) -> String {
-    let (user, mechanism) = (url_encode(user), url_encode(mechanism.as_bytes()));
-    let host = match host.parse::<std::net::Ipv6Addr>() {
-        Ok(ip) => format!("[{ip}]"),
-        Err(_) => url_encode(host.as_bytes()),
-    };
-    let port = port.map(|p| format!(":{p}")).unwrap_or_default();
-    format!("REFERRAL imap://{user};AUTH={mechanism}@{host}{port}/")
 }
 
 #[cfg(test)]

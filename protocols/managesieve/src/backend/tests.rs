@@ -1,7 +1,10 @@
 //! Rows MS-15 to MS-21 of the backend side, as scripts, and what must hold for any bytes.
 
-use homing_login::{ClientIdentity, ForwardField, Service};
-use homing_wire::SessionId;
+use homing_login::{ForwardField, Service};
+use homing_transcripts::{
+    backend::{self, feed},
+    client, pieces,
+};
 
 use super::*;
 
@@ -12,59 +15,11 @@ const XCLIENT: &str = "XCLIENT ADDR=127.0.77.100 PORT=38471 SESSION=S0 TTL=4/";
 const PLAIN: &str = "AUTHENTICATE \"PLAIN\" \"YWxpY2UAYWxpY2UAYWxpY2Vwdw==\"/";
 
 fn login() -> BackendLogin {
-    let session = SessionId::received(b"S0").unwrap();
-    let (remote, local) = ("127.0.77.100:38471".parse().unwrap(), "127.0.77.1:4190".parse().unwrap());
-    BackendLogin {
-        user: UserName::from("alice"),
-        password: Secret::from("alicepw"),
-        master: None,
-        mechanism: None,
-        starttls: false,
-        tls: false,
-        not_trusted: false,
-        no_pipelining: false,
-        client: ClientIdentity::new(Service::Sieve, remote, local, session),
-        forward: Vec::new(),
-        ask_capabilities: false,
-        known_capabilities: None,
-    }
-}
-
-fn drain(backend: &mut SieveBackend) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "/");
-    let outputs = std::iter::from_fn(|| backend.poll_output()).map(|output| match output {
-        BackendOutput::Send(bytes) => text(bytes.expose()),
-        BackendOutput::StartTls => "<starttls>".to_owned(),
-        BackendOutput::ClientLine(line) => format!("<line {}>", text(&line)),
-        BackendOutput::Warning(text) => format!("<warning {text}>"),
-        BackendOutput::LoggedIn(s) => format!("<in {} + {}>", text(&s.reply), text(&s.unread)),
-        BackendOutput::Failed(f) => {
-            let reply = f.reply.as_deref().map(|r| format!(" => {}", text(r))).unwrap_or_default();
-            format!("<{:?}: {}{reply}>", f.class, f.text)
-        }
-    });
-    outputs.collect::<Vec<_>>().join(" ")
-}
-
-/// Feeds what the backend says (`\n` stands for CR LF, `TLS` for a finished handshake) in segments.
-fn feed(backend: &mut SieveBackend, said: &str, step: usize) -> String {
-    if said == "TLS" {
-        backend.handle(BackendInput::TlsUp);
-    }
-    let bytes = if said == "TLS" { String::new() } else { said.replace('\n', "\r\n") };
-    for segment in bytes.as_bytes().chunks(step) {
-        backend.handle(BackendInput::Bytes(segment));
-    }
-    drain(backend)
+    backend::login(Service::Sieve)
 }
 
 fn play(login: &BackendLogin, steps: &[(&str, &str)]) {
-    for step in [usize::MAX, 1, 5] {
-        let mut backend = SieveBackend::new(login.clone());
-        for (said, expected) in steps {
-            assert_eq!(feed(&mut backend, said, step), *expected, "after {said:?}, {step} bytes at a time");
-        }
-    }
+    backend::play(|| SieveBackend::new(login.clone()), steps);
 }
 
 #[test]
@@ -241,62 +196,33 @@ fn section_8_4_states() {
 
 #[test]
 fn any_bytes_end_in_at_most_one_verdict_however_they_are_cut() {
-    let pieces = [
+    let words = [
         "OK",
         "NO",
         "BYE",
         " ",
-        "\n",
-        "\n",
+        "\r\n",
+        "\r\n",
         "\"SASL\" \"PLAIN\"",
         "\"XCLIENT\"",
         "(TRYLATER)",
         "\"\"",
         "\"",
-        "{3}\n",
+        "{3}\r\n",
         "{3}",
         "\\",
         "(",
-        "\"eA==\"\n",
-        "OK\n",
-        "\"SASL\" \"X\"\nOK\n",
+        "\"eA==\"\r\n",
+        "OK\r\n",
+        "\"SASL\" \"X\"\r\nOK\r\n",
     ];
     bolero::check!().with_type::<(Vec<u8>, u8, bool)>().for_each(|(choices, step, login_mech)| {
-        let piece = |c: &u8| match c {
-            0..220 => pieces[usize::from(*c) % pieces.len()].to_owned(),
-            byte => char::from(*byte).to_string(),
-        };
-        let said: String = choices.iter().map(piece).collect();
+        let said = pieces(&words, choices);
         let login = BackendLogin { mechanism: login_mech.then(|| "LOGIN".to_owned()), ..login() };
-        let said = said.replace('\n', "\r\n");
-        let whole = run(&login, said.as_bytes(), usize::MAX);
-        assert_eq!(whole, run(&login, said.as_bytes(), usize::from(*step).max(1)));
-        assert_eq!(whole, run(&login, said.as_bytes(), 1));
+        client::assert_cuts_change_nothing(*step, |step| run(&login, &said, step));
     });
 }
 
-/// All that comes out; what arrived behind a success is what the backend said and was not read.
 fn run(login: &BackendLogin, said: &[u8], step: usize) -> Vec<String> {
-    let mut backend = SieveBackend::new(login.clone());
-    let (mut outputs, mut later): (Vec<BackendOutput>, Vec<u8>) = (Vec::new(), Vec::new());
-    for segment in said.chunks(step) {
-        if matches!(outputs.last(), Some(BackendOutput::LoggedIn(_))) {
-            later.extend_from_slice(segment);
-        }
-        backend.handle(BackendInput::Bytes(segment));
-        outputs.extend(std::iter::from_fn(|| backend.poll_output()));
-    }
-    let ends = |o: &BackendOutput| matches!(o, BackendOutput::LoggedIn(_) | BackendOutput::Failed(_));
-    assert!(outputs.iter().rev().skip(1).all(|o| !ends(o)), "{outputs:?}");
-    if let Some(BackendOutput::LoggedIn(success)) = outputs.last_mut() {
-        let unread = [&success.unread[..], &later].concat();
-        let read = said.strip_suffix(&unread[..]).unwrap();
-        assert!(read.ends_with(b"\r\n") && read[..read.len() - 2].ends_with(&success.reply));
-        success.unread = Bytes::from(unread);
-    }
-    let sent = |o: &BackendOutput| match o {
-        BackendOutput::Send(bytes) => String::from_utf8_lossy(bytes.expose()).into_owned(),
-        other => format!("{other:?}"),
-    };
-    outputs.iter().map(sent).collect()
+    backend::run(SieveBackend::new(login.clone()), said, step, |_| {})
 }

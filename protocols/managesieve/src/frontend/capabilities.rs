@@ -1,7 +1,5 @@
 //! The capability lines (spec/login-proxy.md 6.1).
 
-use homing_login::Mechanism;
-
 use super::SieveFrontend;
 use crate::text;
 
@@ -15,28 +13,21 @@ impl SieveFrontend {
             push_line(&mut out, "NOTIFY", Some(notify));
         }
         push_line(&mut out, "SASL", Some(&self.advertised()));
-        if self.config.policy.tls_available && self.tls.is_none() {
+        if self.talk.offers_tls() {
             push_line(&mut out, "STARTTLS", None);
         }
         push_line(&mut out, "VERSION", Some("1.0"));
-        if self.client.trusted {
+        if self.talk.client.trusted {
             push_line(&mut out, "XCLIENT", None);
         }
         out.extend_from_slice(&text::reply("OK", text.as_bytes()));
-        self.send(out);
+        self.talk.send(out);
     }
 
     /// Mechanisms that a client may use on this connection as it is now.
     fn advertised(&self) -> String {
-        let policy = self.config.policy;
-        let secured = self.client.secured.is_secured();
-        let usable = |m: &&Mechanism| {
-            !m.private
-                && !m.anonymous
-                && (secured || !(policy.tls_required || policy.disable_plaintext && m.plaintext))
-        };
-        let names: Vec<&str> = self.mechanisms.iter().filter(usable).map(|m| m.name.as_str()).collect();
-        names.join(" ")
+        let usable = self.talk.usable_mechanisms().filter(|m| !m.anonymous);
+        usable.map(|m| m.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 }
 

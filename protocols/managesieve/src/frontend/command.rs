@@ -1,9 +1,9 @@
 //! Commands before login (spec/login-proxy.md 6.2, 6.3, 6.6). A command runs when its line has ended.
 
-use homing_login::{CloseReason, Output, limits::BAD_COMMANDS_MAX, xclient};
+use homing_login::{CloseReason, limits::BAD_COMMANDS_MAX, xclient};
 use homing_wire::Secret;
 
-use super::{Phase, SieveFrontend};
+use super::SieveFrontend;
 use crate::{
     scanner::{Arg, Token},
     text,
@@ -86,7 +86,7 @@ impl SieveFrontend {
             (Command::Capability, []) => self.send_capabilities("Capability completed."),
             (Command::Logout, []) => {
                 self.say("OK \"Logout completed.\"");
-                self.close(CloseReason::Logout);
+                self.talk.close(CloseReason::Logout);
             }
             (Command::Noop, []) => self.say("OK \"NOOP Completed\""),
             (Command::Noop, [Arg::Text(tag)]) => self.echo(tag),
@@ -101,34 +101,28 @@ impl SieveFrontend {
         let mut out = b"OK (TAG ".to_vec();
         text::push_string(&mut out, tag.expose());
         out.extend_from_slice(b") \"Done\"\r\n");
-        self.send(out);
+        self.talk.send(out);
     }
 
-    /// Plaintext held behind the command is never executed: its sender need not be the client
-    /// (spec/login-proxy.md 4.5).
     fn start_tls(&mut self) {
-        if self.tls.is_some() {
+        if self.tls().is_some() {
             return self.say("NO \"TLS is already active.\"");
         }
-        if !self.config.policy.tls_available {
+        if !self.talk.offers_tls() {
             return self.say("NO \"TLS support isn't enabled.\"");
         }
         self.say("OK \"Begin TLS negotiation now.\"");
-        if !self.input.is_empty() {
-            return self.close(CloseReason::PlaintextBehindStartTls);
-        }
-        self.phase = Phase::Handshake;
-        self.outputs.push_back(Output::StartTls);
+        self.talk.start_tls();
     }
 
     fn xclient(&mut self, items: &[Arg]) {
-        if !self.client.trusted {
+        if !self.talk.client.trusted {
             return self.say("NO \"You are not from trusted IP\"");
         }
         let mut good = true;
         for item in items {
             good = match item {
-                Arg::Atom(item) => good && xclient::take(&mut self.client, item).is_ok(),
+                Arg::Atom(item) => good && xclient::take(&mut self.talk.client, item).is_ok(),
                 Arg::Text(_) => false,
             };
         }
@@ -140,7 +134,7 @@ impl SieveFrontend {
         self.bad_commands += 1;
         if self.bad_commands >= BAD_COMMANDS_MAX {
             self.say("BYE \"Too many invalid MANAGESIEVE commands.\"");
-            return self.close(CloseReason::TooManyBadCommands);
+            return self.talk.close(CloseReason::TooManyBadCommands);
         }
         self.say("NO \"Error in MANAGESIEVE command received by server.\"");
     }

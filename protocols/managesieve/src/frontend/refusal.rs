@@ -1,14 +1,29 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; ManageSieve columns).
 
-use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
-use homing_wire::url_encode;
+use homing_login::{
+    AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, conversation::Denial,
+    referral_server,
+};
 
 use super::SieveFrontend;
 use crate::text;
 
 impl SieveFrontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {
-        self.send(refusal_line(refusal));
+        self.talk.send(refusal_line(refusal));
+    }
+
+    pub(super) fn say_denial(&mut self, denial: Denial) {
+        self.say(match denial {
+            Denial::TlsRequired => {
+                "NO (ENCRYPT-NEEDED) \"Authentication not allowed until SSL/TLS is enabled.\""
+            }
+            Denial::UnsupportedMechanism => "NO \"Unsupported authentication mechanism.\"",
+            Denial::PlaintextDisabled => "NO \"Plaintext authentication disabled.\"",
+            Denial::InitialResponse => "NO \"Invalid base64 data in initial response\"",
+            Denial::Aborted => "NO \"Authentication aborted by client.\"",
+            Denial::Response => "NO \"Invalid base64 data in continued response\"",
+        });
     }
 }
 
@@ -29,24 +44,15 @@ fn refusal_line(refusal: &Refusal) -> Vec<u8> {
         RefusalKind::AuthzFailed => text::reply("NO", reason_or("Authorization failed")),
         RefusalKind::LoginDisabled => text::reply("NO", reason_or("Login disabled for this user")),
         RefusalKind::Referral { user, mechanism, host, port } => {
-            text::reply(&referral(user, mechanism, host, *port), reason_or("Try this server instead."))
+            // The URL stands in the open, not in a string, as the reference writes it.
+            let server = referral_server(user, mechanism, host, *port);
+            text::reply(&format!("NO (REFERRAL sieve://{server})"), reason_or("Try this server instead."))
         }
         RefusalKind::Unavailable => text::reply("NO (TRYLATER)", TEMPORARILY_UNAVAILABLE.as_bytes()),
         RefusalKind::ServerBug => text::reply("NO", TEMPORARILY_UNAVAILABLE.as_bytes()),
         RefusalKind::BackendAuthFailed => text::reply("NO", AUTHENTICATION_FAILED.as_bytes()),
         RefusalKind::Backend(line) => [line.as_slice(), b"\r\n"].concat(),
     }
-}
-
-/// The URL stands in the open, not in a string, as the reference writes it; so every part is encoded.
-fn referral(user: &[u8], mechanism: &str, host: &str, port: Option<u16>) -> String {
-    let (user, mechanism) = (url_encode(user), url_encode(mechanism.as_bytes()));
-    let host = match host.parse::<std::net::Ipv6Addr>() {
-        Ok(ip) => format!("[{ip}]"),
-        Err(_) => url_encode(host.as_bytes()),
-    };
-    let port = port.map(|p| format!(":{p}")).unwrap_or_default();
-    format!("NO (REFERRAL sieve://{user};AUTH={mechanism}@{host}{port})")
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Rows P3-16 to P3-23 of the backend side, as scripts, and what must hold for any bytes.
 
-use homing_login::{ClientIdentity, ForwardField, Service};
-use homing_wire::SessionId;
+use homing_login::{ForwardField, Service};
+use homing_transcripts::{
+    backend::{self, feed},
+    client, pieces,
+};
 
 use super::*;
 
@@ -12,59 +15,11 @@ const USER: &str = "USER alice/";
 const PASS: &str = "PASS alicepw/";
 
 fn login() -> BackendLogin {
-    let session = SessionId::received(b"S0").unwrap();
-    let (remote, local) = ("127.0.77.100:38471".parse().unwrap(), "127.0.77.1:110".parse().unwrap());
-    BackendLogin {
-        user: UserName::from("alice"),
-        password: Secret::from("alicepw"),
-        master: None,
-        mechanism: None,
-        starttls: false,
-        tls: false,
-        not_trusted: false,
-        no_pipelining: false,
-        client: ClientIdentity::new(Service::Pop3, remote, local, session),
-        forward: Vec::new(),
-        ask_capabilities: false,
-        known_capabilities: None,
-    }
-}
-
-fn drain(backend: &mut Pop3Backend) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "/");
-    let outputs = std::iter::from_fn(|| backend.poll_output()).map(|output| match output {
-        BackendOutput::Send(bytes) => text(bytes.expose()),
-        BackendOutput::StartTls => "<starttls>".to_owned(),
-        BackendOutput::ClientLine(line) => format!("<line {}>", text(&line)),
-        BackendOutput::Warning(text) => format!("<warning {text}>"),
-        BackendOutput::LoggedIn(s) => format!("<in {} + {}>", text(&s.reply), text(&s.unread)),
-        BackendOutput::Failed(f) => {
-            let reply = f.reply.as_deref().map(|r| format!(" => {}", text(r))).unwrap_or_default();
-            format!("<{:?}: {}{reply}>", f.class, f.text)
-        }
-    });
-    outputs.collect::<Vec<_>>().join(" ")
-}
-
-/// Feeds what the backend says (`\n` stands for CR LF, `TLS` for a finished handshake) in segments.
-fn feed(backend: &mut Pop3Backend, said: &str, step: usize) -> String {
-    if said == "TLS" {
-        backend.handle(BackendInput::TlsUp);
-    }
-    let bytes = if said == "TLS" { String::new() } else { said.replace('\n', "\r\n") };
-    for segment in bytes.as_bytes().chunks(step) {
-        backend.handle(BackendInput::Bytes(segment));
-    }
-    drain(backend)
+    backend::login(Service::Pop3)
 }
 
 fn play(login: &BackendLogin, steps: &[(&str, &str)]) {
-    for step in [usize::MAX, 1, 7] {
-        let mut backend = Pop3Backend::new(login.clone());
-        for (said, expected) in steps {
-            assert_eq!(feed(&mut backend, said, step), *expected, "after {said:?}, {step} bytes at a time");
-        }
-    }
+    backend::play(|| Pop3Backend::new(login.clone()), steps);
 }
 
 #[test]
@@ -238,57 +193,29 @@ fn section_8_4_states() {
 
 #[test]
 fn any_bytes_end_in_at_most_one_verdict_however_they_are_cut() {
-    let pieces = [
+    let words = [
         "+OK",
-        "+OK\n",
-        "+OK [XCLIENT] x\n",
+        "+OK\r\n",
+        "+OK [XCLIENT] x\r\n",
         "-ERR ",
         "-ERR",
         "[SYS/TEMP]",
         "[AUTH]",
         "+ ",
-        "+ eA==\n",
-        "\n",
-        "\n",
+        "+ eA==\r\n",
+        "\r\n",
+        "\r\n",
         " ",
         "x",
     ];
     bolero::check!().with_type::<(Vec<u8>, u8, bool)>().for_each(|(choices, step, login_mech)| {
-        let piece = |c: &u8| match c {
-            0..220 => pieces[usize::from(*c) % pieces.len()].to_owned(),
-            byte => char::from(*byte).to_string(),
-        };
-        let said: String = choices.iter().map(piece).collect();
+        let said = pieces(&words, choices);
         let login = BackendLogin { mechanism: login_mech.then(|| "LOGIN".to_owned()), ..login() };
-        let whole = run(&login, &said, usize::MAX);
-        assert_eq!(whole, run(&login, &said, usize::from(*step).max(1)));
-        assert_eq!(whole, run(&login, &said, 1));
+        client::assert_cuts_change_nothing(*step, |step| run(&login, &said, step));
     });
 }
 
-/// All that comes out; what arrived behind a success is what the backend said and was not read.
-fn run(login: &BackendLogin, said: &str, step: usize) -> Vec<String> {
-    let mut backend = Pop3Backend::new(login.clone());
-    let bytes = said.replace('\n', "\r\n");
-    let (mut outputs, mut later): (Vec<BackendOutput>, Vec<u8>) = (Vec::new(), Vec::new());
-    for segment in bytes.as_bytes().chunks(step) {
-        if matches!(outputs.last(), Some(BackendOutput::LoggedIn(_))) {
-            later.extend_from_slice(segment);
-        }
-        backend.handle(BackendInput::Bytes(segment));
-        outputs.extend(std::iter::from_fn(|| backend.poll_output()));
-        assert!(backend.input.len() <= BACKEND_LINE_BYTES_MAX);
-    }
-    let ends = |o: &BackendOutput| matches!(o, BackendOutput::LoggedIn(_) | BackendOutput::Failed(_));
-    assert!(outputs.iter().rev().skip(1).all(|o| !ends(o)), "{outputs:?}");
-    if let Some(BackendOutput::LoggedIn(success)) = outputs.last_mut() {
-        let unread = [&success.unread[..], &later].concat();
-        assert!(bytes.as_bytes().ends_with(&unread));
-        success.unread = Bytes::from(unread);
-    }
-    let sent = |o: &BackendOutput| match o {
-        BackendOutput::Send(bytes) => String::from_utf8_lossy(bytes.expose()).into_owned(),
-        other => format!("{other:?}"),
-    };
-    outputs.iter().map(sent).collect()
+fn run(login: &BackendLogin, said: &[u8], step: usize) -> Vec<String> {
+    let bounded = |b: &Pop3Backend| assert!(b.input.len() <= BACKEND_LINE_BYTES_MAX);
+    backend::run(Pop3Backend::new(login.clone()), said, step, bounded)
 }

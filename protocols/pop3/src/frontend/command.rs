@@ -2,14 +2,14 @@
 //! of AUTH may be longer than the input buffer.
 
 use homing_login::{
-    CloseReason, Note, Output,
+    CloseReason, Note,
     limits::{BAD_COMMANDS_MAX, INPUT_BYTES_MAX},
     xclient,
 };
 use homing_sasl::plain_message;
 use homing_wire::Secret;
 
-use super::{Line, Phase, Pop3Frontend};
+use super::{Line, Pop3Frontend};
 
 /// Commands known before login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +45,21 @@ impl Command {
 impl Pop3Frontend {
     /// Runs the next command; false if its line is not complete.
     pub(super) fn read_command(&mut self) -> bool {
-        if let Some((mechanism, len)) = auth_with_response(self.input.as_slice()) {
+        if let Some((mechanism, len)) = auth_with_response(self.talk.input.as_slice()) {
             self.line = Line::InitialResponse(mechanism.to_vec());
-            self.input.consume(len);
+            self.talk.input.consume(len);
             return true;
         }
-        let Some(line) = self.input.line() else {
-            if self.input.len() >= INPUT_BYTES_MAX {
+        let Some(line) = self.talk.input.line() else {
+            if self.talk.input.len() >= INPUT_BYTES_MAX {
                 self.say("-ERR Input buffer full, aborting");
-                self.close(CloseReason::InputBufferFull);
+                self.talk.close(CloseReason::InputBufferFull);
             }
             return false;
         };
         // It may hold a password.
         let (content, len) = (Secret::from(line.content), line.len);
-        self.input.consume(len);
+        self.talk.input.consume(len);
         let (word, argument) = split_at_space(content.expose());
         match Command::named(word) {
             Some(command) => {
@@ -77,7 +77,7 @@ impl Pop3Frontend {
         self.bad_commands += 1;
         if self.bad_commands >= BAD_COMMANDS_MAX {
             self.say("-ERR Too many invalid bad commands.");
-            self.close(CloseReason::TooManyBadCommands);
+            self.talk.close(CloseReason::TooManyBadCommands);
         }
     }
 
@@ -93,7 +93,7 @@ impl Pop3Frontend {
             Command::Pass => self.pass(argument),
             Command::Quit => {
                 self.say("+OK Logging out");
-                self.close(CloseReason::Logout);
+                self.talk.close(CloseReason::Logout);
             }
             Command::Stls => self.start_tls(),
             Command::User => self.user(argument),
@@ -103,7 +103,7 @@ impl Pop3Frontend {
     }
 
     fn user(&mut self, name: &[u8]) {
-        if !self.plaintext_allowed() {
+        if !self.talk.allows_plaintext() {
             return self.refuse_plaintext();
         }
         if name.contains(&0) {
@@ -116,7 +116,7 @@ impl Pop3Frontend {
     /// A name is good for one PASS. NUL separates the parts of the message, so neither part may have one.
     fn pass(&mut self, password: &[u8]) {
         let user = self.user.take();
-        if !self.plaintext_allowed() {
+        if !self.talk.allows_plaintext() {
             return self.refuse_plaintext();
         }
         match user {
@@ -126,41 +126,30 @@ impl Pop3Frontend {
         }
     }
 
-    fn plaintext_allowed(&self) -> bool {
-        let policy = self.config.policy;
-        self.client.secured.is_secured() || !(policy.disable_plaintext || policy.tls_required)
-    }
-
     fn refuse_plaintext(&mut self) {
-        self.outputs.push_back(Output::Note(Note::PlaintextRefused));
+        self.talk.note(Note::PlaintextRefused);
         self.say("-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.");
     }
 
-    /// Plaintext held behind the command is never executed: its sender need not be the client
-    /// (spec/login-proxy.md 4.5).
     fn start_tls(&mut self) {
-        if self.tls.is_some() {
+        if self.tls().is_some() {
             return self.say("-ERR TLS is already active.");
         }
-        if !self.config.policy.tls_available {
+        if !self.talk.offers_tls() {
             return self.say("-ERR TLS support isn't enabled.");
         }
         self.say("+OK Begin TLS negotiation now.");
-        if !self.input.is_empty() {
-            return self.close(CloseReason::PlaintextBehindStartTls);
-        }
-        self.phase = Phase::Handshake;
-        self.outputs.push_back(Output::StartTls);
+        self.talk.start_tls();
     }
 
     /// Good values are taken whatever stands beside them.
     fn xclient(&mut self, items: &[u8]) {
-        if !self.client.trusted {
+        if !self.talk.client.trusted {
             return self.say("+OK You are not from trusted IP - ignoring");
         }
         let mut good = true;
         for item in items.split(|b| *b == b' ') {
-            good &= xclient::take(&mut self.client, item).is_ok();
+            good &= xclient::take(&mut self.talk.client, item).is_ok();
         }
         self.say(if good { "+OK Updated" } else { "-ERR Invalid parameters" });
     }

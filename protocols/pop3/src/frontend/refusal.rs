@@ -1,12 +1,25 @@
 //! The words for refused logins (spec/auth-protocol.md 6, spec/login-proxy.md 7.8; POP3 columns).
 
-use homing_login::{AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE};
+use homing_login::{
+    AUTHENTICATION_FAILED, Refusal, RefusalKind, TEMPORARILY_UNAVAILABLE, conversation::Denial,
+};
 
 use super::Pop3Frontend;
 
 impl Pop3Frontend {
     pub(super) fn say_refusal(&mut self, refusal: &Refusal) {
-        self.send(refusal_line(refusal));
+        self.talk.send(refusal_line(refusal));
+    }
+
+    pub(super) fn say_denial(&mut self, denial: Denial) {
+        self.say(match denial {
+            Denial::TlsRequired => "-ERR [AUTH] Authentication not allowed until SSL/TLS is enabled.",
+            Denial::UnsupportedMechanism => "-ERR [AUTH] Unsupported authentication mechanism.",
+            Denial::PlaintextDisabled => "-ERR [AUTH] Plaintext authentication disabled.",
+            Denial::InitialResponse => "-ERR [AUTH] Invalid base64 data in initial response",
+            Denial::Aborted => "-ERR Authentication aborted by client.",
+            Denial::Response => "-ERR [AUTH] Invalid base64 data in continued response",
+        });
     }
 }
 

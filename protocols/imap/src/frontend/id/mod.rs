@@ -5,7 +5,7 @@ mod reply;
 mod trusted;
 
 use homing_login::{
-    Note, Output,
+    Note,
     limits::{ID_KEY_BYTES_MAX, ID_PAIRS_MAX, RETAINED_ID_BYTES_MAX},
 };
 use homing_wire::Secret;
@@ -84,7 +84,7 @@ impl IdCommand {
 impl ImapFrontend {
     /// What earlier ID commands had retained is forgotten.
     pub(super) fn begin_id(&mut self) -> IdCommand {
-        self.client.retained_id.clear();
+        self.talk.client.retained_id.clear();
         IdCommand { depth: 0, key: None, pairs: 0, log: String::new() }
     }
 
@@ -105,8 +105,8 @@ impl ImapFrontend {
     /// Pairs have their effect at once, even if the command turns out to be invalid, as in the reference.
     fn take_id_pair(&mut self, key: &[u8], value: Option<&[u8]>) {
         let first = !self.identified;
-        if let Some(value) = value.filter(|_| first && self.client.trusted) {
-            trusted::take(&mut self.client, key, value);
+        if let Some(value) = value.filter(|_| first && self.talk.client.trusted) {
+            trusted::take(&mut self.talk.client, key, value);
         }
         let Line::Id(id) = &mut self.line else { return };
         let logged = first && is_logged(&self.config.id_log, key);
@@ -119,13 +119,13 @@ impl ImapFrontend {
             id.append_log(key, value);
         }
         if retained {
-            retain(&mut self.client.retained_id, key, value);
+            retain(&mut self.talk.client.retained_id, key, value);
         }
     }
 
     pub(super) fn finish_id(&mut self, id: IdCommand) {
         if !std::mem::replace(&mut self.identified, true) && !id.log.is_empty() {
-            self.outputs.push_back(Output::Note(Note::ClientId(id.log)));
+            self.talk.note(Note::ClientId(id.log));
         }
         let line = format!("* ID {}", reply::id_reply(&self.config.id_send));
         self.say(&line);

@@ -73,7 +73,7 @@ fn im_28_long_commands_are_taken_in_pieces() {
 }
 
 fn identify(setup: Setup, lines: &[&str]) -> ClientIdentity {
-    let mut session = Session::new(setup, 7);
+    let mut session = accept(setup, 7);
     session.drain();
     for line in lines {
         session.stimulate(line);
@@ -94,14 +94,17 @@ fn im_30_trusted_proxies_tell_who_the_client_is() {
     );
     assert_eq!((client.ttl, client.session.as_str(), client.forward.len()), (3, "SESS1", 1));
     assert_eq!((client.secured, client.trusted), (Secured::Yes, true));
-    assert_eq!(client.real_remote, identity(true).remote);
+    assert_eq!(client.real_remote, identity(Service::Imap, true).remote);
 }
 
 #[test]
 fn im_31_others_and_second_commands_are_ignored() {
     for (setup, lines) in [(PLAIN, &[PROXIED][..]), (TRUSTED, &["C a ID NIL", PROXIED])] {
         let client = identify(setup, lines);
-        assert_eq!((client.remote, client.local), (identity(true).remote, identity(true).local));
+        assert_eq!(
+            (client.remote, client.local),
+            (identity(Service::Imap, true).remote, identity(Service::Imap, true).local)
+        );
         assert_eq!((client.ttl, client.session.as_str(), client.forward.len()), (5, "S0", 0));
     }
     // An invalid command is not the first one.

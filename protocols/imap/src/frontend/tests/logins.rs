@@ -207,7 +207,7 @@ fn ib_16_clients_that_asked_get_capabilities_untagged() {
         ("in-with X|[HIGHESTMODSEQ 1] In", "* CAPABILITY X | a OK [HIGHESTMODSEQ 1] In"),
         ("in Logged in", "a OK Logged in"),
     ] {
-        let mut session = Session::new(PLAIN, usize::MAX);
+        let mut session = accept(PLAIN, usize::MAX);
         assert!(!session.frontend.ignores_greeting_capabilities());
         session.stimulate("C a CAPABILITY");
         assert!(session.frontend.ignores_greeting_capabilities());
@@ -219,7 +219,7 @@ fn ib_16_clients_that_asked_get_capabilities_untagged() {
 #[test]
 fn ib_17_ib_18_asking_counts_unless_starttls_came_before() {
     let ignores = |setup: Setup, stimuli: &[&str]| {
-        let mut session = Session::new(setup, usize::MAX);
+        let mut session = accept(setup, usize::MAX);
         stimuli.iter().for_each(|stimulus| {
             session.stimulate(stimulus);
         });
@@ -285,7 +285,7 @@ fn events_without_their_state_are_ignored() {
 
 #[test]
 fn tls_facts_change_the_client() {
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C a STARTTLS");
     assert_eq!(session.frontend.room(), 0);
     assert_eq!((session.frontend.client().secured, session.frontend.tls()), (Secured::No, None));

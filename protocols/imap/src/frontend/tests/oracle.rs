@@ -92,7 +92,7 @@ fn id_meaning(parameters: &[(IString<'_>, NString<'_>)]) -> Option<String> {
 fn agree(line: &[u8]) -> bool {
     let line = [line, b"\r\n"].concat();
     let Some(expected) = meaning(&line) else { return false };
-    let mut session = Session::new(Setup { id_log: "*", ..PLAIN }, usize::MAX);
+    let mut session = accept(Setup { id_log: "*", ..PLAIN }, usize::MAX);
     session.drain();
     let outputs = session.bytes(&line);
     assert_eq!(session.render(&outputs), expected, "{}", String::from_utf8_lossy(&line));

@@ -39,59 +39,13 @@ const PIECES: &[&str] = &[
     "ä",
 ];
 
-/// Mostly pieces, with plain bytes between them.
-fn input_of(choices: &[u8]) -> Vec<u8> {
-    let piece = |c: &u8| match c {
-        0..217 => PIECES[usize::from(*c) % PIECES.len()].as_bytes().to_vec(),
-        byte => vec![*byte],
-    };
-    choices.iter().flat_map(piece).collect()
-}
-
-/// Plays the driver to the end of the input; every request gets the next answer. Gives all that came out,
-/// rendered.
+/// All that comes out to the end of the input, rendered; every request gets the next answer.
 fn run(setup: Setup, input: &[u8], answers: &[u8], step: usize) -> String {
-    let mut session = Session::new(setup, step);
-    let mut outputs = session.bytes(input);
-    let mut answers = answers.iter().cycle();
-    let mut all = Vec::new();
-    loop {
-        let asked = matches!(outputs.last(), Some(Output::Authenticate(_) | Output::Respond(_)));
-        all.append(&mut outputs);
-        if !asked {
-            break;
-        }
-        assert_eq!(session.frontend.room(), 0);
-        answer(&mut session, answers.next().copied().unwrap_or_default());
-        outputs = session.pump();
-    }
+    let mut session = accept(setup, step);
+    let outputs = session.run(input, answers, &success("In", Some("X")));
     let client = session.frontend.client();
     assert!(client.retained_id.len() <= RETAINED_ID_BYTES_MAX && client.forward.len() <= FORWARD_FIELDS_MAX);
-    let over = all.iter().filter(|o| matches!(o, Output::Close(_) | Output::Handoff { .. })).count();
-    assert!(over <= 1);
-    if over == 1 {
-        assert!(matches!(all.last(), Some(Output::Close(_) | Output::Handoff { .. })));
-        assert_eq!((session.frontend.room(), session.frontend.poll_timeout()), (0, None));
-    }
-    session.render(&all)
-}
-
-/// Answers an open request in one of four ways.
-fn answer(session: &mut Session, choice: u8) {
-    match choice % 4 {
-        0 => session.handle(Input::Challenge(b"eA==")),
-        1 => session.handle(Input::Refused(Refusal {
-            final_challenge: Some(b"eA==".to_vec()),
-            ..Refusal::new(RefusalKind::AuthFailed)
-        })),
-        2 => log_in(session),
-        _ => session.handle(Input::Refused(Refusal::new(RefusalKind::Unavailable))),
-    }
-}
-
-fn log_in(session: &mut Session) {
-    session.handle(Input::AuthDone);
-    session.log_in("In", Some("X"));
+    session.render(&outputs)
 }
 
 #[test]
@@ -99,20 +53,18 @@ fn cutting_the_input_changes_nothing() {
     // Without STARTTLS, for which the cut decides where injected bytes are found (row IM-36).
     let setup = Setup { trusted: true, id_log: "*", id_retain: true, literal_minus: true, ..NO_TLS };
     bolero::check!().with_type::<(Vec<u8>, Vec<u8>, u8)>().for_each(|(choices, answers, step)| {
-        let input = input_of(choices);
-        let whole = run(setup, &input, answers, usize::MAX);
-        assert_eq!(whole, run(setup, &input, answers, usize::from(*step).max(1)));
-        assert_eq!(whole, run(setup, &input, answers, 1));
+        let input = pieces(PIECES, choices);
+        client::assert_cuts_change_nothing(*step, |step| run(setup, &input, answers, step));
     });
 }
 
 #[test]
 fn starttls_never_lets_plaintext_through() {
     bolero::check!().with_type::<(Vec<u8>, u8)>().for_each(|(choices, step)| {
-        let mut session = Session::new(PLAIN, usize::from(*step).max(1));
+        let mut session = accept(PLAIN, usize::from(*step).max(1));
         session.bytes(b"a STARTTLS\r\n");
-        assert!(session.bytes(&input_of(choices)).is_empty());
-        assert!(session.frontend.input.is_empty());
+        assert!(session.bytes(&pieces(PIECES, choices)).is_empty());
+        assert!(session.frontend.talk.input.is_empty());
     });
 }
 
@@ -126,13 +78,8 @@ fn every_byte_is_read_once_or_handed_over_once() {
     ];
     bolero::check!().with_type::<(Vec<u8>, u8, u8)>().for_each(|(tail, step, login)| {
         let head = format!("x NOOP\r\n{}", logins[usize::from(*login) % logins.len()]);
-        let mut session = Session::new(PLAIN, usize::from(*step).max(1));
-        session.drain();
-        session.bytes(&[head.as_bytes(), tail].concat());
-        assert!(session.frontend.input.len() <= INPUT_BYTES_MAX);
-        log_in(&mut session);
-        let Some(Output::Handoff { unread }) = session.drain().pop() else { panic!("no hand-over") };
-        assert_eq!([&unread[..], &session.pending].concat(), *tail);
+        let mut session = accept(PLAIN, usize::from(*step).max(1));
+        session.assert_hands_over(&head, tail, &success("In", Some("X")));
     });
 }
 
@@ -176,12 +123,6 @@ fn events_in_any_order_do_no_harm() {
         "C {5+}",
     ];
     bolero::check!().with_type::<(Vec<u8>, bool)>().for_each(|(choices, auth_up)| {
-        let mut session = Session::new(Setup { auth_up: *auth_up, ..TRUSTED }, usize::MAX);
-        let mut ended = false;
-        for choice in choices {
-            let outputs = session.stimulate(stimuli[usize::from(*choice) % stimuli.len()]);
-            assert!(!ended || outputs.is_empty(), "{outputs}");
-            ended |= outputs.contains("<close") || outputs.contains("<handoff");
-        }
+        accept(Setup { auth_up: *auth_up, ..TRUSTED }, usize::MAX).shuffle(&stimuli, choices);
     });
 }

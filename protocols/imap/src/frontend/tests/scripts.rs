@@ -264,12 +264,15 @@ fn im_34_im_35_starttls() {
 #[test]
 fn im_36_im_37_plaintext_behind_starttls_is_never_executed() {
     let refused = "a OK Begin TLS negotiation now. | <close PlaintextBehindStartTls>";
-    play_in(PLAIN, &[("C a STARTTLS\nb NOOP", refused)], usize::MAX);
-    play_in(PLAIN, &[("raw a STARTTLS\r\nb", refused)], usize::MAX);
+    client::play(accept(PLAIN, usize::MAX), &[("C a STARTTLS\nb NOOP", refused)]);
+    client::play(accept(PLAIN, usize::MAX), &[("raw a STARTTLS\r\nb", refused)]);
     // Arriving later, it stays in the socket for the handshake to fail on.
-    play_in(PLAIN, &[("C a STARTTLS\nb NOOP", "a OK Begin TLS negotiation now. | <starttls>")], 1);
+    client::play(
+        accept(PLAIN, 1),
+        &[("C a STARTTLS\nb NOOP", "a OK Begin TLS negotiation now. | <starttls>")],
+    );
     // A driver that reads although there is no room changes nothing.
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C a STARTTLS");
     session.handle(Input::Bytes(b"b NOOP\r\n"));
     assert_eq!(session.stimulate("tls"), "<close PlaintextBehindStartTls>");
@@ -317,7 +320,7 @@ fn ap_02_no_greeting_without_auth_service() {
     play(silent, &steps);
     play(silent, &[("eof", "<close ConnectionClosed>")]);
     let late = format!("{WAITING} | x");
-    let mut session = Session::new(silent, 1);
+    let mut session = accept(silent, 1);
     assert_eq!(session.frontend.poll_timeout(), Some(session.start + AUTH_CONNECT_NOTICE));
     assert_eq!(format!("{} | x", session.stimulate("at 12")), late);
     assert_eq!(session.frontend.poll_timeout(), Some(session.start + LOGIN_TIMEOUT));
@@ -333,7 +336,7 @@ fn ap_15_commands_wait_for_the_auth_service() {
         ("auth-up", both.as_str()),
         ("C a NOOP", OK),
     ];
-    play_in(PLAIN, &steps, usize::MAX);
+    client::play(accept(PLAIN, usize::MAX), &steps);
 }
 
 #[test]

@@ -1,7 +1,5 @@
-//! Each script is a list of stimulus and what comes out, run with the input whole and byte by byte.
-//!
-//! `C text`: a line from the client (`\n` stands for a further line end), `raw text`: the same without line end;
-//! the other stimuli are the driver's events (see `Session::stimulate`).
+//! Each script is a list of stimulus and what comes out, run with the input whole, byte by byte and in sevens; for
+//! stimuli see `Session::stimulate`.
 
 use super::*;
 
@@ -12,20 +10,8 @@ const AUTHED: &str = "<auth PLAIN AGFsaWNlAHB3>";
 const SCRAM: &str = "C AUTHENTICATE \"SCRAM-SHA-256\"";
 const SCRAMED: &str = "<auth SCRAM-SHA-256 ->";
 
-fn play_in(setup: Setup, steps: &[(&str, &str)], step: usize) {
-    let mut session = Session::new(setup, step);
-    if steps.first().is_some_and(|(stimulus, _)| *stimulus != "start") {
-        session.drain();
-    }
-    for (stimulus, expected) in steps {
-        assert_eq!(session.stimulate(stimulus), *expected, "after {stimulus:?}, {step} bytes at a time");
-    }
-}
-
 fn play(setup: Setup, steps: &[(&str, &str)]) {
-    for step in [usize::MAX, 1, 7] {
-        play_in(setup, steps, step);
-    }
+    client::play_in_pieces(|step| accept(setup, step), steps);
 }
 
 fn greeting(middle: &str, end: &str) -> String {
@@ -84,12 +70,12 @@ fn ms_03_starttls() {
 #[test]
 fn ms_04_plaintext_behind_starttls_is_never_executed() {
     let refused = "OK \"Begin TLS negotiation now.\" | <close PlaintextBehindStartTls>";
-    play_in(PLAIN, &[("C STARTTLS\nNOOP", refused)], usize::MAX);
-    play_in(PLAIN, &[("C STARTTLS\nN", refused)], usize::MAX);
+    client::play(accept(PLAIN, usize::MAX), &[("C STARTTLS\nNOOP", refused)]);
+    client::play(accept(PLAIN, usize::MAX), &[("C STARTTLS\nN", refused)]);
     // Arriving later, it stays in the socket for the handshake to fail on.
-    play_in(PLAIN, &[("C STARTTLS\nNOOP", "OK \"Begin TLS negotiation now.\" | <starttls>")], 1);
+    client::play(accept(PLAIN, 1), &[("C STARTTLS\nNOOP", "OK \"Begin TLS negotiation now.\" | <starttls>")]);
     // A driver that reads although there is no room changes nothing.
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C STARTTLS");
     session.handle(Input::Bytes(b"NOOP\r\n"));
     assert_eq!(session.stimulate("tls"), "<close PlaintextBehindStartTls>");
@@ -266,7 +252,7 @@ fn ms_13_xclient() {
             ("C XCLIENT \"x\"", BAD),
         ],
     );
-    let mut session = Session::new(TRUSTED, 1);
+    let mut session = accept(TRUSTED, 1);
     session.stimulate("C XCLIENT ADDR=192.0.2.1 PORT=1234 TTL=2 ADDR=x PORT=99");
     let client = session.frontend.client();
     assert_eq!((client.remote, client.ttl), ("192.0.2.1:1234".parse().unwrap(), 2));
@@ -396,7 +382,7 @@ fn a_login_lost_with_the_auth_service_fails_and_the_next_command_waits() {
 
 #[test]
 fn the_name_in_the_handshake_is_the_local_name() {
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C STARTTLS");
     let facts = TlsFacts { server_name: Some("Mail.example.com".to_owned()), ..TlsFacts::default() };
     session.handle(Input::TlsUp(facts.clone()));
@@ -409,15 +395,18 @@ fn the_name_in_the_handshake_is_the_local_name() {
 fn section_3_7_the_login_timeout() {
     let idle = "BYE \"Disconnected for inactivity.\" | <close Inactivity>";
     let during = "BYE \"Disconnected for inactivity during authentication.\"";
-    play(PLAIN, &[("C NOOP", "OK \"NOOP Completed\""), ("early-tick", ""), ("tick", idle)]);
+    play(PLAIN, &[("C NOOP", "OK \"NOOP Completed\""), ("at 179", ""), ("time-out", idle)]);
     let open = format!("{during} | <cancel> | <close InactivityDuringAuth>");
-    play(PLAIN, &[(AUTH, AUTHED), ("tick", &open)]);
-    play(PLAIN, &[(SCRAM, SCRAMED), ("challenge x", "\"x\""), ("tick", &open)]);
+    play(PLAIN, &[(AUTH, AUTHED), ("time-out", &open)]);
+    play(PLAIN, &[(SCRAM, SCRAMED), ("challenge x", "\"x\""), ("time-out", &open)]);
     let done = format!("{during} | <close InactivityDuringAuth>");
-    play(PLAIN, &[(AUTH, AUTHED), ("done", ""), ("tick", &done)]);
+    play(PLAIN, &[(AUTH, AUTHED), ("done", ""), ("time-out", &done)]);
     play(
         PLAIN,
-        &[("C STARTTLS", "OK \"Begin TLS negotiation now.\" | <starttls>"), ("tick", "<close Inactivity>")],
+        &[
+            ("C STARTTLS", "OK \"Begin TLS negotiation now.\" | <starttls>"),
+            ("time-out", "<close Inactivity>"),
+        ],
     );
 }
 
@@ -449,7 +438,7 @@ fn ap_19_a_client_that_leaves_cancels_its_request() {
 
 #[test]
 fn nothing_is_read_while_an_answer_is_awaited() {
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     assert_eq!(session.frontend.room(), INPUT_BYTES_MAX);
     session.stimulate(SCRAM);
     assert_eq!(session.frontend.room(), 0);

@@ -1,8 +1,5 @@
-//! Each script is a list of stimulus and what comes out, run with the input whole, byte by byte and in pieces of
-//! seven.
-//!
-//! `C text`: a line from the client (`\n` stands for a further line end), `raw text`: the same without line end;
-//! the other stimuli are the driver's events (see `Session::stimulate`).
+//! Each script is a list of stimulus and what comes out, run with the input whole, byte by byte and in sevens; for
+//! stimuli see `Session::stimulate`.
 
 use super::*;
 
@@ -18,20 +15,8 @@ const NO_PASSWORDS: &str = "<PlaintextRefused> | -ERR [AUTH] Plaintext authentic
 const CAPABILITIES: &str = "+OK | CAPA | TOP | UIDL | RESP-CODES | PIPELINING | AUTH-RESP-CODE";
 const ALL: &str = "PLAIN LOGIN SCRAM-SHA-256 ANONYMOUS";
 
-fn play_in(setup: Setup, steps: &[(&str, &str)], step: usize) {
-    let mut session = Session::new(setup, step);
-    if steps.first().is_some_and(|(stimulus, _)| *stimulus != "start") {
-        session.drain();
-    }
-    for (stimulus, expected) in steps {
-        assert_eq!(session.stimulate(stimulus), *expected, "after {stimulus:?}, {step} bytes at a time");
-    }
-}
-
 fn play(setup: Setup, steps: &[(&str, &str)]) {
-    for step in [usize::MAX, 1, 7] {
-        play_in(setup, steps, step);
-    }
+    client::play_in_pieces(|step| accept(setup, step), steps);
 }
 
 const POLICY: SecurityPolicy = PLAIN.policy;
@@ -83,12 +68,12 @@ fn p3_04_auth_lists_mechanisms() {
 #[test]
 fn p3_05_plaintext_behind_stls_is_never_executed() {
     let refused = "+OK Begin TLS negotiation now. | <close PlaintextBehindStartTls>";
-    play_in(PLAIN, &[("C STLS\nCAPA", refused)], usize::MAX);
-    play_in(PLAIN, &[("raw STLS\r\nC", refused)], usize::MAX);
+    client::play(accept(PLAIN, usize::MAX), &[("C STLS\nCAPA", refused)]);
+    client::play(accept(PLAIN, usize::MAX), &[("raw STLS\r\nC", refused)]);
     // Arriving later, it stays in the socket for the handshake to fail on.
-    play_in(PLAIN, &[("C STLS\nCAPA", "+OK Begin TLS negotiation now. | <starttls>")], 1);
+    client::play(accept(PLAIN, 1), &[("C STLS\nCAPA", "+OK Begin TLS negotiation now. | <starttls>")]);
     // A driver that reads although there is no room changes nothing.
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C STLS");
     session.handle(Input::Bytes(b"CAPA\r\n"));
     assert_eq!(session.stimulate("tls"), "<close PlaintextBehindStartTls>");
@@ -113,7 +98,7 @@ fn p3_06_p3_07_unknown_commands_in_a_row() {
     play(PLAIN, &[("C NOOP", UNKNOWN), ("C STAT", UNKNOWN), ("C FOO\nQUIT", &last), ("C QUIT", "")]);
     for known in ["C CAPA", "C STLSX\nUSER a", "C PASS x", "C AUTH NOSUCH", "C APOP", "C XCLIENT", "C XOIP x"]
     {
-        let mut session = Session::new(NO_TLS, 1);
+        let mut session = accept(NO_TLS, 1);
         session.drain();
         session.stimulate("C FOO");
         session.stimulate(known);
@@ -185,7 +170,7 @@ fn p3_09_p3_10_user_and_pass() {
 
 #[test]
 fn passwords_need_the_mechanism_plain() {
-    let mut session = Session::new(Setup { auth_up: false, ..PLAIN }, 1);
+    let mut session = accept(Setup { auth_up: false, ..PLAIN }, 1);
     let scram = mechanisms().iter().filter(|m| m.name == "SCRAM-SHA-256").cloned().collect();
     session.handle(Input::AuthUp(scram));
     assert_eq!(session.stimulate("C USER a"), "+OK ready | +OK");
@@ -240,7 +225,7 @@ fn p3_12_apop_is_not_offered() {
 fn p3_13_xclient() {
     let ignored = "+OK You are not from trusted IP - ignoring";
     play(PLAIN, &[("C XCLIENT ADDR=1.2.3.4", ignored), ("C XOIP 1.2.3.4", ignored)]);
-    let mut session = Session::new(PLAIN, 1);
+    let mut session = accept(PLAIN, 1);
     session.stimulate("C XCLIENT ADDR=1.2.3.4\nXOIP 1.2.3.4");
     assert_eq!(session.frontend.client().remote, "127.0.77.100:38471".parse().unwrap());
     play(
@@ -260,7 +245,7 @@ fn p3_13_xclient() {
             ("C XOIP", "-ERR Invalid parameters"),
         ],
     );
-    let mut session = Session::new(TRUSTED, 1);
+    let mut session = accept(TRUSTED, 1);
     session.stimulate("C xclient addr=192.0.2.1 TTL=x PORT=99");
     let client = session.frontend.client();
     assert_eq!(client.remote, "192.0.2.1:99".parse().unwrap());
@@ -269,7 +254,7 @@ fn p3_13_xclient() {
 
 #[test]
 fn p3_14_hostile_forward_data() {
-    let mut session = Session::new(TRUSTED, 7);
+    let mut session = accept(TRUSTED, 7);
     session.drain();
     // A NUL, an LF.
     for item in ["YQBiPWM=", "YQpiPWM="] {
@@ -398,7 +383,7 @@ fn a_login_lost_with_the_auth_service_fails_and_the_next_command_waits() {
 
 #[test]
 fn the_name_in_the_handshake_is_the_local_name() {
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     session.stimulate("C STLS");
     let facts = TlsFacts { server_name: Some("Mail.example.com".to_owned()), ..TlsFacts::default() };
     session.handle(Input::TlsUp(facts.clone()));
@@ -411,14 +396,14 @@ fn the_name_in_the_handshake_is_the_local_name() {
 fn section_3_7_the_login_timeout() {
     let idle = "-ERR Disconnected for inactivity. | <close Inactivity>";
     let during = "-ERR Disconnected for inactivity during authentication.";
-    play(PLAIN, &[("C USER a", "+OK"), ("early-tick", ""), ("tick", idle)]);
+    play(PLAIN, &[("C USER a", "+OK"), ("at 179", ""), ("time-out", idle)]);
     let open = format!("{during} | <cancel> | <close InactivityDuringAuth>");
-    play(PLAIN, &[(AUTH, AUTHED), ("tick", &open)]);
-    play(PLAIN, &[(SCRAM, SCRAMED), ("challenge x", "+ x"), ("tick", &open)]);
+    play(PLAIN, &[(AUTH, AUTHED), ("time-out", &open)]);
+    play(PLAIN, &[(SCRAM, SCRAMED), ("challenge x", "+ x"), ("time-out", &open)]);
     let done = format!("{during} | <close InactivityDuringAuth>");
-    play(PLAIN, &[(AUTH, AUTHED), ("done", ""), ("tick", &done)]);
+    play(PLAIN, &[(AUTH, AUTHED), ("done", ""), ("time-out", &done)]);
     let handshake = ("C STLS", "+OK Begin TLS negotiation now. | <starttls>");
-    play(PLAIN, &[handshake, ("tick", "<close Inactivity>")]);
+    play(PLAIN, &[handshake, ("time-out", "<close Inactivity>")]);
 }
 
 #[test]
@@ -439,7 +424,7 @@ fn ap_19_a_client_that_leaves_cancels_its_request() {
 
 #[test]
 fn nothing_is_read_while_an_answer_is_awaited() {
-    let mut session = Session::new(PLAIN, usize::MAX);
+    let mut session = accept(PLAIN, usize::MAX);
     assert_eq!(session.frontend.room(), INPUT_BYTES_MAX);
     session.stimulate(SCRAM);
     assert_eq!(session.frontend.room(), 0);

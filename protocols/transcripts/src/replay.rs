@@ -1,73 +1,131 @@
-//! Walks through a recording: lines of clients, the auth service and backends are played to the machines, lines of the
-//! reference are compared with what the machines sent.
+//! Walks through a recording with both machines of a dialect: lines of clients, the auth service and backends are
+//! played to them, lines of the reference are compared with what they sent.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use homing_login::{
-    BackendInput, ClientIdentity, Decision, FailReply, FailureClass, ForwardField, Frontend, Input,
-    Mechanism, OkReply, ProxyTarget, Refusal, RefusalKind, Secured, SecurityPolicy, Service, TlsFacts,
-    decide, refusal_of,
+    BackendDialogue, BackendLogin, ClientIdentity, Decision, FailReply, FailureClass, ForwardField, Frontend,
+    Input, Mechanism, OkReply, ProxyTarget, Refusal, RefusalKind, SecurityPolicy, Service, TlsFacts, decide,
+    refusal_of,
 };
-use homing_pop3::Pop3FrontendConfig;
-use homing_wire::{Fields, SessionId, tab};
+use homing_wire::{Fields, SessionId, is_base64, tab};
 
 use crate::{
-    DIFFERENCES, Policy,
-    actors::{Backend, Client},
-    file::Line,
+    actors::{Backend, Client, login_at},
+    client::Session,
+    recording::{Difference, Line, bytes_of, load, without_stamp},
 };
 
-/// What the recorder's auth service offered where a recording does not show it.
-const MECHANISMS: [&str; 8] = [
-    "PLAIN\tplaintext",
-    "LOGIN\tplaintext",
-    "SCRAM-SHA-256",
-    "EXTERNAL",
-    "XOAUTH2\tplaintext",
-    "OAUTHBEARER\tplaintext",
-    "ANONYMOUS\tanonymous",
-    "CRAM-MD5",
-];
+/// What a recording does not show of the settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// `disable_plaintext_auth`.
+    pub disable_plaintext: bool,
+    /// `ssl = required`.
+    pub tls_required: bool,
+}
 
-pub struct Replay<'a> {
+/// Plaintext logins anywhere.
+pub const OPEN: Policy = Policy { disable_plaintext: false, tls_required: false };
+/// Plaintext logins on secured connections only.
+pub const NO_PLAINTEXT: Policy = Policy { disable_plaintext: true, tls_required: false };
+/// No logins but on secured connections.
+pub const TLS_REQUIRED: Policy = Policy { disable_plaintext: false, tls_required: true };
+
+/// What a new client finds.
+pub struct Accepted {
+    /// Its address, and whether it is trusted.
+    pub identity: ClientIdentity,
+    /// Plaintext and TLS.
+    pub policy: SecurityPolicy,
+    /// On the TLS port.
+    pub tls: Option<TlsFacts>,
+    /// What the auth service offers.
+    pub mechanisms: Arc<[Mechanism]>,
+}
+
+/// The machines of one dialect, and how to read its recordings.
+pub trait Dialect {
+    /// Server side.
+    type Frontend: Frontend;
+    /// Client side.
+    type Backend: BackendDialogue;
+    /// Which service it is.
+    const SERVICE: Service;
+    /// The port with TLS from the start.
+    const TLS_PORT: &'static str;
+    /// What differs on purpose.
+    const DIFFERENCES: &'static [Difference];
+
+    /// A frontend.
+    fn frontend(accepted: Accepted, now: std::time::Instant) -> Self::Frontend;
+
+    /// A dialogue.
+    fn backend(login: BackendLogin) -> Self::Backend;
+
+    /// Whether the client that is told these lines is trusted.
+    fn is_trusted(told: &[&Line]) -> bool;
+
+    /// From the MECH lines, or else from what the client is told.
+    fn mechanisms(lines: &[Line], told: &[&Line], policy: Policy) -> Arc<[Mechanism]>;
+
+    /// True for a request that is refused here without asking.
+    fn is_never_asked(&mut self, _mechanism: &str) -> bool {
+        false
+    }
+
+    /// What must be sent where the reference sent this, the listed differences apart.
+    fn expected(&mut self, theirs: &str) -> String {
+        without_stamp(theirs)
+    }
+
+    /// The initial response that must be sent where the reference sent this.
+    fn initial_response<'a>(_file: &str, theirs: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        theirs
+    }
+}
+
+/// Replays a recording.
+pub fn replay<D: Dialect>(dialect: D, name: &'static str, policy: Policy) {
+    let lines = load(name);
+    let replay = Replay {
+        dialect,
+        name,
+        policy,
+        lines: &lines,
+        at: 0,
+        clients: HashMap::new(),
+        asker: String::new(),
+        identity: None,
+        target: None,
+        backend: None,
+        late_cancels: 0,
+        compared: 0,
+    };
+    assert!(replay.run() > 0, "{name} has nothing to compare");
+}
+
+struct Replay<'a, D: Dialect> {
+    dialect: D,
     name: &'static str,
     policy: Policy,
     lines: &'a [Line],
     at: usize,
-    clients: HashMap<String, Client>,
+    clients: HashMap<String, Client<D::Frontend>>,
     /// The client that logs in at present.
     asker: String,
     /// As the auth request described it.
     identity: Option<ClientIdentity>,
     target: Option<ProxyTarget>,
-    backend: Option<Backend>,
-    /// The reference has APOP refused by its auth service; here it was refused without asking.
-    apop_refused: bool,
+    backend: Option<Backend<D::Backend>>,
     /// CANCEL lines that clients already gone have caused; the recorder saw some of them late.
     late_cancels: usize,
     compared: usize,
 }
 
-impl<'a> Replay<'a> {
-    pub fn new(name: &'static str, policy: Policy, lines: &'a [Line]) -> Self {
-        Self {
-            name,
-            policy,
-            lines,
-            at: 0,
-            clients: HashMap::new(),
-            asker: String::new(),
-            identity: None,
-            target: None,
-            backend: None,
-            apop_refused: false,
-            late_cancels: 0,
-            compared: 0,
-        }
-    }
-
+impl<D: Dialect> Replay<'_, D> {
     /// Gives the number of lines compared.
-    pub fn run(mut self) -> usize {
+    fn run(mut self) -> usize {
         while let Some(line) = self.lines.get(self.at) {
             self.at += 1;
             match line.who {
@@ -89,7 +147,7 @@ impl<'a> Replay<'a> {
     fn remark(&mut self, text: &str) {
         if let Some((who, port)) = text.split_once(" connects to port ") {
             let number = who.strip_prefix("client").unwrap().trim().to_owned();
-            let client = self.connect(&number, port == "995");
+            let client = self.connect(&number, port == D::TLS_PORT);
             if let Some(old) = self.clients.insert(number, client) {
                 self.late_cancels += old.cancels;
                 self.finish(old);
@@ -102,58 +160,43 @@ impl<'a> Replay<'a> {
             }
         } else if text.starts_with("client: TLS handshake failed") {
             assert!(self.client().closed);
-        } else if text.starts_with("client: read error") && !self.client().closed {
-            // The reference crashed (auth-protocol.md 10.2).
-            self.client().sent.clear();
         } else if let Some(number) = text.strip_prefix("proxy closes the client connection") {
             let client = &self.clients[number.trim()];
             assert!(client.closed || client.forwarded.is_some(), "{}", self.place());
         } else if text.starts_with("proxy connects to backend") {
-            let (target, identity) = (self.target.as_ref().unwrap(), self.identity.clone().unwrap());
-            self.backend = Some(Backend::new(target, identity));
+            let login = login_at(self.target.as_ref().unwrap(), self.identity.clone().unwrap());
+            self.backend = Some(Backend::new(D::backend(login)));
         } else if text.starts_with("backend connection: TLS handshake done") {
-            let backend = self.backend.as_mut().unwrap();
-            if std::mem::take(&mut backend.wants_tls) {
-                backend.event(BackendInput::TlsUp);
-            }
+            self.backend.as_mut().unwrap().secure();
         }
     }
 
     /// A new client; trust and mechanisms are those that the recording shows.
-    fn connect(&self, number: &str, tls: bool) -> Client {
-        let said = self.lines[self.at..].iter().find(|l| l.who == 'S' && l.number == number);
-        let trusted = said.is_some_and(|l| l.text.starts_with("+OK [XCLIENT]"));
-        let session = SessionId::received(b"S0").unwrap();
-        let (remote, local) = ("127.0.77.100:1".parse().unwrap(), "127.0.77.1:110".parse().unwrap());
-        let secured = if trusted { Secured::Yes } else { Secured::No };
-        let identity =
-            ClientIdentity { trusted, secured, ..ClientIdentity::new(Service::Pop3, remote, local, session) };
-        let config = Pop3FrontendConfig {
-            greeting: "Dovecot ready.".to_owned(),
+    fn connect(&self, number: &str, tls: bool) -> Client<D::Frontend> {
+        let told: Vec<&Line> =
+            self.lines[self.at..].iter().filter(|l| l.who == 'S' && l.number == number).collect();
+        let accepted = Accepted {
+            identity: crate::identity(D::SERVICE, D::is_trusted(&told)),
             policy: SecurityPolicy {
                 tls_available: true,
                 tls_required: self.policy.tls_required,
                 disable_plaintext: self.policy.disable_plaintext,
             },
+            tls: tls.then(TlsFacts::default),
+            mechanisms: D::mechanisms(self.lines, &told, self.policy),
         };
-        Client::new(config, identity, tls.then(TlsFacts::default), self.mechanisms())
-    }
-
-    fn mechanisms(&self) -> Arc<[Mechanism]> {
-        let told: Vec<Mechanism> =
-            self.lines.iter().filter_map(|l| l.text.strip_prefix("MECH\t")).map(mechanism).collect();
-        if told.is_empty() { MECHANISMS.map(mechanism).into() } else { told.into() }
+        Client::new(Session::new(usize::MAX, |now| D::frontend(accepted, now)))
     }
 
     /// Lines of one client that follow each other were sent in one segment.
     fn client_says(&mut self, line: &Line) {
         self.settle();
-        let mut segment = wire_form(&line.text);
+        let mut segment = line.bytes();
         while let Some(next) = self.lines.get(self.at).filter(|l| l.who == 'C' && l.number == line.number) {
-            segment.push_str(&wire_form(&next.text));
+            segment.extend(next.bytes());
             self.at += 1;
         }
-        self.clients.get_mut(&line.number).unwrap().bytes(segment.as_bytes());
+        self.clients.get_mut(&line.number).unwrap().bytes(&segment);
     }
 
     fn client_is_told(&mut self, line: &Line) {
@@ -164,25 +207,18 @@ impl<'a> Replay<'a> {
             self.hear_late_input(&line.number);
         }
         let ours = self.clients.get_mut(&line.number).unwrap().sent.pop_front();
-        assert_eq!(ours, Some(self.expected(line)), "{}", self.place());
+        let listed = D::DIFFERENCES.iter().find(|d| d.concerns(self.name, line));
+        let expected = self.dialect.expected(&line.text);
+        let expected = listed.map_or(expected, |d| d.ours.to_owned());
+        assert_eq!(ours, Some(expected), "{}", self.place());
         self.compared += 1;
     }
 
     /// The recorder notes an answered piece of a line behind the answer.
     fn hear_late_input(&mut self, number: &str) {
-        let said = |l: &&Line| l.who == 'C' && l.number == number && l.text.ends_with("  [no EOL]");
+        let said = |l: &&Line| l.who == 'C' && l.number == number && l.end.is_empty();
         let late = self.lines[self.at..].iter().find(said).unwrap_or_else(|| panic!("{}", self.place()));
-        self.clients.get_mut(number).unwrap().bytes(wire_form(&late.text).as_bytes());
-    }
-
-    fn expected(&mut self, line: &Line) -> String {
-        if std::mem::take(&mut self.apop_refused) {
-            return "-ERR APOP not enabled.".to_owned();
-        }
-        let listed = DIFFERENCES
-            .iter()
-            .find(|d| d.file == self.name && d.client == line.number && d.theirs == line.text);
-        listed.map_or_else(|| without_recorder(&line.text), |d| d.ours.to_owned())
+        self.clients.get_mut(number).unwrap().bytes(&late.bytes());
     }
 
     fn auth_is_asked(&mut self, text: &str) {
@@ -191,7 +227,7 @@ impl<'a> Replay<'a> {
             ["AUTH", _, mechanism, parameters @ ..] => self.auth_starts(mechanism, &parameters.join("\t")),
             ["CONT", _, response] => {
                 let ours = self.client().responses.pop_front();
-                assert_eq!(ours.as_deref(), Some(response.as_bytes()), "{}", self.place());
+                assert_eq!(ours.as_deref(), Some(*response), "{}", self.place());
             }
             ["CANCEL", _] => {
                 let place = self.place();
@@ -205,30 +241,25 @@ impl<'a> Replay<'a> {
 
     fn auth_starts(&mut self, mechanism: &str, parameters: &str) {
         let place = self.place();
-        let fields = Fields::parse(parameters.as_bytes());
-        if mechanism == "APOP" {
-            self.apop_refused = true;
+        let fields = Fields::parse(&bytes_of(parameters));
+        let resp = fields.value("resp");
+        // What is no base64 is refused without asking; the reference lets the auth service say the same.
+        if self.dialect.is_never_asked(mechanism) || resp.is_some_and(|r| !is_base64(r)) {
             return;
         }
-        let asker = self.clients.iter().find(|(_, c)| c.asked.is_some()).expect(&place).0.clone();
-        self.asker = asker;
+        self.asker = self.clients.iter().find(|(_, c)| c.asked.is_some()).expect(&place).0.clone();
         let start = self.client().asked.take().unwrap();
         assert_eq!(start.mechanism, mechanism, "{place}");
-        let ours = start.initial_response.as_ref().map(|r| r.expose().to_vec());
-        assert_eq!(ours.as_deref(), fields.value("resp"), "{place}");
-        let address = |ip: &str, port: &str| {
-            format!("{}:{}", fields.text(ip).unwrap(), fields.text(port).unwrap()).parse().unwrap()
-        };
-        let session = SessionId::received(fields.value("session").unwrap()).unwrap();
-        let identity =
-            ClientIdentity::new(Service::Pop3, address("rip", "rport"), address("lip", "lport"), session);
+        let ours = start.initial_response.as_ref().map(|r| r.expose());
+        assert_eq!(ours, D::initial_response(self.name, resp), "{place}");
+        let identity = identity_in(D::SERVICE, &fields);
         self.same_client(&fields, &identity);
         self.identity = Some(identity);
     }
 
     /// What a trusted proxy said has the same effect; what was not said is the recorder's.
     fn same_client(&mut self, fields: &Fields, theirs: &ClientIdentity) {
-        let (place, known) = (self.place(), self.client().frontend.client().clone());
+        let (place, known) = (self.place(), self.client().session.frontend.client().clone());
         if fields.has("real_rip") {
             assert_eq!(known.remote.ip(), theirs.remote.ip(), "{place}");
         }
@@ -252,14 +283,14 @@ impl<'a> Replay<'a> {
     fn auth_says(&mut self, text: &str) {
         let mut parts = text.splitn(3, '\t');
         let (word, _id, rest) = (parts.next().unwrap(), parts.next(), parts.next().unwrap_or_default());
-        let fields = Fields::parse(rest.as_bytes());
+        let fields = Fields::parse(&bytes_of(rest));
         match word {
             "CONT" => self.client().event(Input::Challenge(rest.as_bytes())),
             "FAIL" => {
                 let refusal = refusal_of(&FailReply { fields }, "stamp");
                 self.client().event(Input::Refused(refusal));
             }
-            "OK" => match decide(Service::Pop3, "PLAIN", &OkReply { fields }) {
+            "OK" => match decide(D::SERVICE, "PLAIN", &OkReply { fields }) {
                 Decision::Refuse(refusal) => self.client().event(Input::Refused(refusal)),
                 Decision::Proxy(target) => {
                     self.client().event(Input::AuthDone);
@@ -277,7 +308,8 @@ impl<'a> Replay<'a> {
             return self.client().sent.push_back(text.to_owned());
         }
         let backend = self.backend.as_mut().unwrap();
-        backend.event(BackendInput::Bytes(format!("{text}\r\n").as_bytes()));
+        backend.line(text);
+        assert!(backend.passed_on.is_empty() && backend.warnings.is_empty(), "{}.txt: {text}", self.name);
         if let Some(Ok(success)) = backend.verdict.take_if(|verdict| verdict.is_ok()) {
             self.target = None;
             self.client().event(Input::LoggedIn(success));
@@ -296,11 +328,10 @@ impl<'a> Replay<'a> {
 
     /// The recording goes on at the client although no backend has accepted: the last attempt decides.
     fn settle(&mut self) {
-        if self.target.is_none() {
+        if self.target.take().is_none() {
             return;
         }
         let verdict = self.backend.take().and_then(|backend| backend.verdict);
-        self.target = None;
         let kind = match verdict {
             Some(Err(failure)) => match (failure.class, failure.reply) {
                 (FailureClass::RemoteConfig, _) => RefusalKind::ServerBug,
@@ -314,12 +345,13 @@ impl<'a> Replay<'a> {
     }
 
     /// Nothing may have been sent that the reference did not send.
-    fn finish(&self, client: Client) {
-        assert!(client.sent.is_empty(), "{}: {:?}", self.name, client.sent);
+    fn finish(&self, client: Client<D::Frontend>) {
+        let left = additional_lines(D::DIFFERENCES, self.name, client.sent);
+        assert!(left.is_empty(), "{}: {left:?}", self.name);
         assert!(client.forwarded.is_none_or(|lines| lines.is_empty()), "{}", self.name);
     }
 
-    fn client(&mut self) -> &mut Client {
+    fn client(&mut self) -> &mut Client<D::Frontend> {
         self.clients.get_mut(&self.asker).unwrap()
     }
 
@@ -328,38 +360,25 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Without APOP challenge; host and time in a temporary failure are the recorder's.
-fn without_recorder(text: &str) -> String {
-    if let Some((head, challenge)) = text.split_once(" <") {
-        assert!(challenge.ends_with("@proxyhost>"));
-        return head.to_owned();
-    }
-    match text.split_once("[proxyhost:") {
-        Some((head, tail)) => format!("{head}[stamp]{}", tail.split_once(']').unwrap().1),
-        None => text.to_owned(),
-    }
+/// Those of the lines left that no difference explains.
+pub fn additional_lines(
+    differences: &[Difference],
+    file: &str,
+    left: impl IntoIterator<Item = String>,
+) -> Vec<String> {
+    let listed = |line: &String| {
+        differences
+            .iter()
+            .any(|d| d.file == file && d.theirs.is_empty() && d.ours.split('\n').any(|l| l == line))
+    };
+    left.into_iter().filter(|line| !listed(line)).collect()
 }
 
-/// A line with its line end, which the recorder marks if it is not CR LF.
-fn wire_form(text: &str) -> String {
-    if let Some(text) = text.strip_suffix("  [LF only]") {
-        format!("{text}\n")
-    } else if let Some(text) = text.strip_suffix("  [no EOL]") {
-        text.to_owned()
-    } else {
-        format!("{text}\r\n")
-    }
-}
-
-/// `NAME[\tflag...]`.
-fn mechanism(told: &str) -> Mechanism {
-    let mut words = told.split('\t');
-    let name = words.next().unwrap().to_owned();
-    let flags: Vec<&str> = words.collect();
-    Mechanism {
-        private: flags.contains(&"private"),
-        anonymous: flags.contains(&"anonymous"),
-        plaintext: flags.contains(&"plaintext"),
-        name,
-    }
+/// The client as an auth request describes it.
+pub fn identity_in(service: Service, fields: &Fields) -> ClientIdentity {
+    let address = |ip: &str, port: &str| -> SocketAddr {
+        format!("{}:{}", fields.text(ip).unwrap(), fields.text(port).unwrap()).parse().unwrap()
+    };
+    let session = SessionId::received(fields.value("session").unwrap()).unwrap();
+    ClientIdentity::new(service, address("rip", "rport"), address("lip", "lport"), session)
 }

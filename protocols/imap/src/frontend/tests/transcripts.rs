@@ -2,111 +2,51 @@
 //! frontend: what the reference told clients and asked the auth service is what it must say and ask, except for the
 //! differences listed here. Backends are reduced to the events that follow from their lines.
 
-mod recording;
+use std::collections::HashMap;
 
-use std::collections::{HashMap, VecDeque};
-
-use homing_login::{AuthStart, Decision, FailReply, OkReply, decide, refusal_of};
+use homing_login::{Decision, FailReply, OkReply, decide, refusal_of};
+use homing_transcripts::{
+    actors, mechanism,
+    recording::{Difference, Line, bytes_of, load, mechanisms_told, text_of, without_stamp},
+    replay::additional_lines,
+};
 use homing_wire::{Fields, is_base64, tab};
 
 use super::*;
-use recording::{Line, bytes_of, load, text_of};
 
-/// A line of the reference and what is sent instead, on purpose. An empty line of the reference: an
-/// additional line.
-struct Difference {
-    file: &'static str,
-    theirs: &'static str,
-    ours: &'static str,
-}
+type Client = actors::Client<ImapFrontend>;
 
 /// Why: the stock texts for bad base64 are preferred (auth-protocol.md 10.6) and no tab reaches the auth service;
 /// FAIL with a host is no referral (10.3); no `]` is left of a dropped response code (login-proxy.md 15, row 2);
 /// the reference had crashed (10.2).
 const DIFFERENCES: &[Difference] = &[
-    Difference {
-        file: "imap-auth-errors",
-        theirs: "d NO [ALERT] Invalid base64 in response",
-        ours: "d BAD Invalid base64 data in continued response",
-    },
-    Difference {
-        file: "hardening-imap",
-        theirs: "a NO [AUTHENTICATIONFAILED] Authentication failed.",
-        ours: "a BAD Invalid base64 data in initial response",
-    },
-    Difference {
-        file: "imap-auth-fail-codes",
-        theirs: "a NO [REFERRAL imap://;AUTH=PLAIN@127.0.77.4/] Go there",
-        ours: "a NO [ALERT] Go there",
-    },
-    Difference {
-        file: "imap-proxy-otherrespcode",
-        theirs: "a OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS AUTH=PLAIN] ] Logged in",
-        ours: "a OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS AUTH=PLAIN] Logged in",
-    },
-    Difference { file: "imap-auth-fail-codes", theirs: "", ours: "b OK NOOP completed." },
+    Difference::new(
+        "imap-auth-errors",
+        "d NO [ALERT] Invalid base64 in response",
+        "d BAD Invalid base64 data in continued response",
+    ),
+    Difference::new(
+        "hardening-imap",
+        "a NO [AUTHENTICATIONFAILED] Authentication failed.",
+        "a BAD Invalid base64 data in initial response",
+    ),
+    Difference::new(
+        "imap-auth-fail-codes",
+        "a NO [REFERRAL imap://;AUTH=PLAIN@127.0.77.4/] Go there",
+        "a NO [ALERT] Go there",
+    ),
+    Difference::new(
+        "imap-proxy-otherrespcode",
+        "a OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS AUTH=PLAIN] ] Logged in",
+        "a OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS AUTH=PLAIN] Logged in",
+    ),
+    Difference::new("imap-auth-fail-codes", "", "b OK NOOP completed."),
     // The client had left.
-    Difference {
-        file: "hardening-imap",
-        theirs: "",
-        ours: "a NO [AUTHENTICATIONFAILED] Authentication failed.",
-    },
-    Difference { file: "imap-fail-nopass", theirs: "", ours: "b OK NOOP completed." },
-    Difference { file: "imap-fail-nopass", theirs: "", ours: "* BYE Logging out" },
-    Difference { file: "imap-fail-nopass", theirs: "", ours: "c OK Logout completed." },
+    Difference::new("hardening-imap", "", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
+    Difference::new("imap-fail-nopass", "", "b OK NOOP completed."),
+    Difference::new("imap-fail-nopass", "", "* BYE Logging out"),
+    Difference::new("imap-fail-nopass", "", "c OK Logout completed."),
 ];
-
-/// One client connection.
-struct Client {
-    session: Session,
-    sent: VecDeque<String>,
-    asked: Option<AuthStart>,
-    responses: VecDeque<Vec<u8>>,
-    cancels: usize,
-    closed: bool,
-    wants_tls: bool,
-    handed_over: bool,
-}
-
-impl Client {
-    fn new(session: Session) -> Self {
-        let mut client = Self {
-            session,
-            sent: VecDeque::new(),
-            asked: None,
-            responses: VecDeque::new(),
-            cancels: 0,
-            closed: false,
-            wants_tls: false,
-            handed_over: false,
-        };
-        client.pump();
-        client
-    }
-
-    fn event(&mut self, input: Input<'_>) {
-        self.session.handle(input);
-        self.pump();
-    }
-
-    fn pump(&mut self) {
-        for output in self.session.pump() {
-            match output {
-                Output::Send(bytes) => {
-                    let text = text_of(&bytes);
-                    self.sent.extend(text.strip_suffix("\r\n").unwrap().split("\r\n").map(str::to_owned));
-                }
-                Output::StartTls => self.wants_tls = true,
-                Output::Authenticate(start) => self.asked = Some(start),
-                Output::Respond(response) => self.responses.push_back(response.expose().to_vec()),
-                Output::CancelAuth => self.cancels += 1,
-                Output::Handoff { .. } => self.handed_over = true,
-                Output::Note(_) => {}
-                Output::Close(_) => self.closed = true,
-            }
-        }
-    }
-}
 
 /// Settings that a recording does not show.
 #[derive(Clone, Copy)]
@@ -181,7 +121,7 @@ impl Replay {
             self.settle();
             let Some(client) = self.clients.get(number) else { return };
             // A handshake that fails is the driver's to notice.
-            assert!(client.closed || client.handed_over || client.wants_tls, "{}", self.place());
+            assert!(client.closed || client.forwarded.is_some() || client.wants_tls, "{}", self.place());
         }
     }
 
@@ -211,30 +151,28 @@ impl Replay {
             id_retain: self.settings.id_retain,
             literal_minus: self.settings.literal_minus,
         };
-        let start = moment();
         let facts = tls.then(TlsFacts::default);
-        let frontend = ImapFrontend::new(Arc::new(config), identity(trusted), start, facts, Some(mechanisms));
-        let session = Session { frontend, start, now: start, pending: Vec::new(), step: usize::MAX };
-        Some(Client::new(session))
+        let client = identity(Service::Imap, trusted);
+        Some(Client::new(Session::new(usize::MAX, |now| {
+            ImapFrontend::new(Arc::new(config), client, now, facts, Some(mechanisms))
+        })))
     }
 
     /// From the MECH lines, or else from a list that a client was told.
     fn mechanisms(&self, list: &str, hidden: bool) -> Arc<[Mechanism]> {
-        let told: Vec<&str> = self.lines.iter().filter_map(|l| l.text.strip_prefix("MECH\t")).collect();
-        let flagged = |told: &str| {
-            let (name, flags) = told.split_once('\t').unwrap_or((told, ""));
-            let has = |flag| flags.split('\t').any(|f| f == flag);
-            mechanism(name, has("private"), has("anonymous"), has("plaintext"))
-        };
-        let mut names = std::collections::BTreeSet::new();
+        let told = mechanisms_told(&self.lines);
         if !told.is_empty() {
-            return told.into_iter().filter(|line| names.insert(*line)).map(flagged).collect();
+            return told.into();
         }
         let unlisted =
             ["PLAIN", "LOGIN"].into_iter().filter(|m| hidden && !list.contains(&format!("AUTH={m}")));
         let listed = list.split([' ', ']']).filter_map(|word| word.strip_prefix("AUTH="));
-        let plain = |name: &str| matches!(name, "PLAIN" | "LOGIN" | "XOAUTH2" | "OAUTHBEARER");
-        listed.chain(unlisted).map(|name| mechanism(name, false, name == "ANONYMOUS", plain(name))).collect()
+        let flagged = |name: &str| match name {
+            "PLAIN" | "LOGIN" | "XOAUTH2" | "OAUTHBEARER" => mechanism(&format!("{name}\tplaintext")),
+            "ANONYMOUS" => mechanism("ANONYMOUS\tanonymous"),
+            _ => mechanism(name),
+        };
+        listed.chain(unlisted).map(flagged).collect()
     }
 
     /// Lines of one client that follow each other were sent in one segment.
@@ -245,10 +183,9 @@ impl Replay {
             self.at += 1;
         }
         let lines = &self.lines[first..self.at];
-        let segment: Vec<u8> = lines.iter().flat_map(|l| bytes_of(&format!("{}{}", l.text, l.end))).collect();
-        if let Some(client) = self.clients.get_mut(number).filter(|c| !c.handed_over && !c.closed) {
-            client.session.pending.extend_from_slice(&segment);
-            client.pump();
+        let segment: Vec<u8> = lines.iter().flat_map(Line::bytes).collect();
+        if let Some(client) = self.clients.get_mut(number).filter(|c| c.forwarded.is_none() && !c.closed) {
+            client.bytes(&segment);
         }
     }
 
@@ -265,7 +202,7 @@ impl Replay {
         self.settle();
         let place = self.place();
         let Some(client) = self.clients.get_mut(number) else { return };
-        if client.handed_over && client.sent.is_empty() {
+        if client.forwarded.is_some() && client.sent.is_empty() {
             return;
         }
         let ours = client.sent.pop_front();
@@ -291,7 +228,7 @@ impl Replay {
                     client.cancels = client.cancels.checked_sub(1).expect(&place);
                     return;
                 }
-                assert_eq!(client.responses.pop_front().as_deref(), Some(response.as_bytes()), "{place}");
+                assert_eq!(client.responses.pop_front().as_deref(), Some(*response), "{place}");
             }
             ["CANCEL", id] => {
                 if let Some(client) = self.asker(id) {
@@ -363,11 +300,7 @@ impl Replay {
         if let Some(list) = code.or(text.strip_prefix("* CAPABILITY ")) {
             capabilities = Some(list.to_owned());
         } else if let Some(reply) = text.strip_prefix("L OK ") {
-            return client.event(Input::LoggedIn(BackendSuccess {
-                reply: reply.as_bytes().to_vec(),
-                capabilities,
-                unread: Bytes::new(),
-            }));
+            return client.event(Input::LoggedIn(success(reply, capabilities.as_deref())));
         } else if let Some(reply) = text.strip_prefix("L ") {
             let own = ["NO [AUTHENTICATIONFAILED]", "NO ["].map(|head| reply.starts_with(head));
             let shown = RefusalKind::Backend(reply.as_bytes().to_vec());
@@ -395,10 +328,7 @@ impl Replay {
 
     /// Nothing may have been sent that the reference did not send.
     fn finish(&self, client: &Client) {
-        let extra = |line: &&String| {
-            !DIFFERENCES.iter().any(|d| d.file == self.name && d.theirs.is_empty() && d.ours == **line)
-        };
-        let left: Vec<&String> = client.sent.iter().filter(extra).collect();
+        let left = additional_lines(DIFFERENCES, self.name, client.sent.clone());
         assert!(left.is_empty(), "{}: {left:?}", self.name);
     }
 
@@ -408,14 +338,6 @@ impl Replay {
 
     fn place(&self) -> String {
         format!("{}.txt:{}", self.name, self.at + 1)
-    }
-}
-
-/// Host and time in a temporary failure are the recorder's.
-fn without_stamp(text: &str) -> String {
-    match text.split_once("[proxyhost:") {
-        Some((head, tail)) => format!("{head}[stamp]{}", tail.split_once(']').unwrap().1),
-        None => text.to_owned(),
     }
 }
 
