@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{client, server};
 
-pub use self::close::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX};
+pub use self::close::{CLOSING_BYTES_MAX, CLOSING_TIME_HURRIED, CLOSING_TIME_MAX};
 
 /// One connection after its handshake, if it has one. A TLS stream is boxed: its state is over a kilobyte, and most
 /// moves of a transport happen before anything is forwarded.

@@ -42,6 +42,15 @@ async fn a_peer_that_never_closes_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_peer_that_goes_on_writing_gets_a_reset() {
+    let (near, mut far) = pair().await;
+    let writing = tokio::spawn(async move { while far.write_all(&[b'x'; 4096]).await.is_ok() {} });
+    // Long before the time is over.
+    near.close_within(600 * CLOSING_TIME_MAX).await;
+    tokio::time::timeout(60 * CLOSING_TIME_MAX, writing).await.expect("cut off").unwrap();
+}
+
+#[tokio::test]
 async fn a_plain_transport_gives_its_socket_back() {
     let (near, far) = pair().await;
     let port = near.socket().local_addr().unwrap().port();

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// Unread client input before login, in bytes. A line or argument that cannot be consumed in pieces must fit.
 pub const INPUT_BYTES_MAX: usize = 1026;
 
+/// One line of a client before login, in bytes, SASL responses apart: the rest of a line that was answered already is
+/// skipped, and the arguments of ID are used up one by one. The reference does both without end, at any speed.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
 /// One SASL response, initial or continued, in bytes including a CR.
 pub const SASL_RESPONSE_BYTES_MAX: usize = 8192;
 

@@ -1,7 +1,9 @@
 //! From client bytes to words and strings, one byte at a time, so that no way of cutting the input into
 //! segments can matter. All limits on what a client can make grow are here; what the words mean is not.
 
-use homing_login::limits::{COMMAND_ARGUMENT_BYTES_MAX, INPUT_BYTES_MAX, SASL_RESPONSE_BYTES_MAX};
+use homing_login::limits::{
+    COMMAND_ARGUMENT_BYTES_MAX, INPUT_BYTES_MAX, LINE_BYTES_MAX, SASL_RESPONSE_BYTES_MAX,
+};
 use homing_wire::{InputBuffer, Secret};
 
 /// What the client wrote next.
@@ -60,6 +62,8 @@ pub(crate) struct Scanner {
     held: InputBuffer,
     /// Bytes of the current line, SASL strings and skipped parts apart.
     line_bytes: usize,
+    /// All bytes of the current line.
+    whole_line_bytes: usize,
     /// Raw bytes of the current word or quoted string.
     raw_bytes: usize,
     /// Strings are SASL responses: other limit, other texts.
@@ -72,6 +76,7 @@ impl Scanner {
             state: State::Word,
             held: InputBuffer::new(INPUT_BYTES_MAX),
             line_bytes: 0,
+            whole_line_bytes: 0,
             raw_bytes: 0,
             sasl: false,
         }
@@ -136,7 +141,14 @@ impl Scanner {
         if taken && counts {
             self.line_bytes += 1;
         }
-        (taken, token)
+        let too_long = self.count_line(taken && token != Some(Token::End));
+        (taken, token.or(too_long))
+    }
+
+    /// What holds for any line, however little of it is kept.
+    fn count_line(&mut self, counts: bool) -> Option<Token> {
+        self.whole_line_bytes += usize::from(counts);
+        (self.whole_line_bytes > LINE_BYTES_MAX).then_some(Token::TooLong(Excess::Input))
     }
 
     fn word(&mut self, byte: u8) -> (bool, Option<Token>) {

@@ -153,3 +153,11 @@ fn cutting_the_input_changes_nothing() {
         assert_eq!(whole, scan_in(start(), input, usize::from(*step).max(1)));
     });
 }
+
+#[test]
+fn a_line_has_an_end_even_if_nothing_of_it_is_kept() {
+    let line = |length: usize| [&b"NOOP {x}"[..], &vec![b'x'; length - 8], b"\nNOOP\n"].concat();
+    assert_eq!(scan(&line(LINE_BYTES_MAX + 1)).last().unwrap(), "#Input");
+    let fits = scan(&line(LINE_BYTES_MAX));
+    assert_eq!(fits[fits.len() - 2..], ["w:NOOP", "."]);
+}

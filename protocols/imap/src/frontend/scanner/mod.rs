@@ -7,7 +7,7 @@
 
 mod argument;
 
-use homing_login::limits::{INPUT_BYTES_MAX, SASL_RESPONSE_BYTES_MAX, TAG_BYTES_MAX};
+use homing_login::limits::{INPUT_BYTES_MAX, LINE_BYTES_MAX, SASL_RESPONSE_BYTES_MAX, TAG_BYTES_MAX};
 use homing_wire::{InputBuffer, Secret};
 
 /// What the client wrote next.
@@ -95,6 +95,8 @@ pub(super) struct Scanner {
     held: InputBuffer,
     /// Bytes of the current line, skipped parts and SASL responses apart.
     line_bytes: usize,
+    /// All bytes of the current line.
+    whole_line_bytes: usize,
     /// Raw bytes of the current word or quoted string.
     raw_bytes: usize,
     /// Open lists.
@@ -111,6 +113,7 @@ impl Scanner {
             literal_minus,
             held: InputBuffer::new(INPUT_BYTES_MAX),
             line_bytes: 0,
+            whole_line_bytes: 0,
             raw_bytes: 0,
             depth: 0,
             piecewise: false,
@@ -183,7 +186,16 @@ impl Scanner {
         if taken && counts {
             self.line_bytes += 1;
         }
-        (taken, token)
+        let too_long = self.count_line(taken && token != Some(Token::End));
+        (taken, token.or(too_long))
+    }
+
+    /// What holds for any line, however little of it is kept.
+    fn count_line(&mut self, counts: bool) -> Option<Token> {
+        if self.state != State::Response {
+            self.whole_line_bytes += usize::from(counts);
+        }
+        (self.whole_line_bytes > LINE_BYTES_MAX).then_some(Token::TooLong(Excess::Input))
     }
 
     /// `+` would make a continuation of the reply (RFC 3501 section 9: tag).

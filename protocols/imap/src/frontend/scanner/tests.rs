@@ -226,3 +226,17 @@ fn cutting_the_input_changes_nothing_and_nothing_grows() {
         }
     });
 }
+
+#[test]
+fn a_line_has_an_end_even_if_nothing_of_it_is_kept() {
+    for start in ["a b(", "a P \"x\" "] {
+        let line = |length: usize| {
+            let filler = "x ".repeat(length).into_bytes();
+            [start.as_bytes(), &filler[..length - start.len()], b"\nc d\n"].concat()
+        };
+        let fits = scan(&line(LINE_BYTES_MAX + 1));
+        assert_eq!(fits.last().unwrap(), "#Input", "{start}");
+        let fits = scan(&line(LINE_BYTES_MAX));
+        assert_eq!(fits[fits.len() - 3..], ["g:c", "c:d", "."], "{start}");
+    }
+}
