@@ -1,6 +1,6 @@
 //! Names whose addresses change, get lost and come back while the director runs.
 
-use std::sync::Condvar;
+use std::sync::{Condvar, OnceLock};
 
 use homing_login::UserName;
 use tokio::time::timeout;
@@ -159,6 +159,10 @@ impl io::Write for Log {
 
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // While there is one listener alone, a line that is first written on another thread is taken to have none for
+        // good (tracing-core 0.1, `Rebuilder::JustOne`).
+        static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+        OTHER.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
         let log = self.clone();
         let lines = tracing_subscriber::fmt()
             .with_writer(move || log.clone())
