@@ -33,13 +33,16 @@ pub(super) fn check(path: &Path, shown: &Shown) -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
 }
 
-/// Why a start would be refused although the configuration can be read: keys that do not fit, names without address.
+/// Why a start would be refused although the configuration can be read: keys that do not fit, an address with two tags.
 fn rehearse(settings: Settings) -> Option<String> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Some(error.to_string()),
     };
-    runtime.block_on(app::rehearse(settings)).err().map(|error| error.to_string())
+    let refused = runtime.block_on(app::rehearse(settings)).err().map(|error| error.to_string());
+    // A slow resolver need not be waited for.
+    runtime.shutdown_background();
+    refused
 }
 
 /// Problems, then one line that says what they amount to.

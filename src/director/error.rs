@@ -10,8 +10,8 @@ pub enum DirectorError {
     /// A word of `director_mail_servers`.
     #[error(transparent)]
     MailServer(#[from] MailServerError),
-    /// Only names, and none of them has an address.
-    #[error("director_mail_servers: no name could be resolved")]
+    /// Only names, and none of them has an address: a reload would leave no backend where there are some.
+    #[error("director_mail_servers: no name could be resolved, and no backend would be left")]
     NoHosts,
     /// `director_username_hash`.
     #[error("director_username_hash: {0}")]

@@ -20,13 +20,12 @@ use homing_login::UserName;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::core::{
-    Action, Hosts, MailServer, Naming, Operation, OperationError, Origin, Rules, Table, UsernameFormat,
-};
+use self::core::{Action, MailServer, Naming, Operation, OperationError, Origin, Rules, UsernameFormat};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
 use foreign::Foreign;
 pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
+use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;
 use tables::Tables;
@@ -39,6 +38,7 @@ const QUEUE_TIME: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Director {
     tables: Arc<Tables>,
+    names: Arc<Names>,
     foreign: Arc<Foreign>,
     /// Ends the timer with the last clone, though placements may live on.
     _timer: Arc<DropGuard>,
@@ -54,22 +54,25 @@ pub struct PlaceRequest<'a> {
 }
 
 impl Director {
-    /// Resolves the backends and starts without users. Names that have no address are a warning, unless there is no
-    /// backend at all.
+    /// Resolves the backends and starts without users. Names that have no address are a warning: they come in by
+    /// themselves when they have one, as other addresses do, and logins wait for a backend meanwhile.
     pub async fn new(settings: &DirectorSettings) -> Result<Self, DirectorError> {
-        let table = table(settings, &Hosts::default()).await?;
-        let tables = Arc::new(Tables::new(table, !settings.mail_servers.is_empty()));
+        Self::with_resolver(settings, Resolver::of_system()).await
+    }
+
+    async fn with_resolver(settings: &DirectorSettings, resolver: Resolver) -> Result<Self, DirectorError> {
+        let names = Names::start(plan(settings)?, resolver).await?;
+        let tables = Arc::clone(names.tables());
         let end = CancellationToken::new();
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
         let foreign = Foreign::start(settings.user_expire);
-        Ok(Self { tables, foreign, _timer: Arc::new(end.drop_guard()) })
+        Ok(Self { tables, names, foreign, _timer: Arc::new(end.drop_guard()) })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while
-    /// running ([`Operation::Configure`]).
+    /// running ([`Operation::Configure`]). A slow resolver delays it by some seconds at most.
     pub async fn reload(&self, settings: &DirectorSettings) -> Result<(), DirectorError> {
-        let table = table(settings, &self.tables.hosts()).await?;
-        self.tables.configure(table, !settings.mail_servers.is_empty())?;
+        self.names.reload(plan(settings)?).await?;
         self.foreign.set_expire(settings.user_expire);
         Ok(())
     }
@@ -127,17 +130,12 @@ impl Director {
     }
 }
 
-/// The table that the settings describe. `known` are the backends so far.
-async fn table(settings: &DirectorSettings, known: &Hosts) -> Result<Table, DirectorError> {
+/// The settings as parsed.
+fn plan(settings: &DirectorSettings) -> Result<Plan, DirectorError> {
     let format = UsernameFormat::parse(&settings.username_hash)?;
     let naming = Naming { format, master_user_separator: settings.master_user_separator };
     let words: Result<Vec<_>, _> = settings.mail_servers.iter().map(|word| MailServer::parse(word)).collect();
-    let servers = words?;
-    let hosts = self::core::hosts_of(&servers, &names::addresses(&servers, known).await)?;
-    if hosts.is_empty() && !servers.is_empty() {
-        return Err(DirectorError::NoHosts);
-    }
-    Ok(Table { hosts, rules: rules(settings, naming) })
+    Ok(Plan { servers: words?, rules: rules(settings, naming) })
 }
 
 fn rules(settings: &DirectorSettings, naming: Naming) -> Rules {

@@ -15,8 +15,7 @@ use super::{
     PlaceError, PlaceRequest,
     clock::Clock,
     core::{
-        Action, Core, Hosts, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash,
-        Wait,
+        Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
     },
     foreign::ForeignKicks,
     told,
@@ -165,7 +164,8 @@ impl Tables {
         self.lock().core.hash(user.as_bytes())
     }
 
-    pub(super) fn hosts(&self) -> Hosts {
+    #[cfg(test)]
+    pub(super) fn hosts(&self) -> super::core::Hosts {
         self.lock().core.hosts().clone()
     }
 

@@ -152,7 +152,6 @@ async fn wrong_settings_are_refused_at_start() {
         ("10.1.0.1 ::1-10.1.0.2", "address family mismatch"),
         ("10.1.0.1:143", "neither an address nor a name"),
         ("10.1.0.1@a 10.1.0.1@b", "two tags"),
-        ("none.invalid", "no name could be resolved"),
     ] {
         let error = Director::new(&settings(words)).await.err().unwrap();
         assert!(error.to_string().contains(expected), "{error}");
