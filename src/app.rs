@@ -311,16 +311,17 @@ enum ReloadError {
     Start(#[from] StartError),
 }
 
-/// Builds what the settings describe, as a start would, but binds and serves nothing. Names are resolved.
-pub async fn rehearse(settings: Settings) -> Result<(), StartError> {
+/// Builds what the settings describe, as a start would, but binds and serves nothing. Gives the names of backends
+/// that have no address now, which is no reason not to start.
+pub async fn rehearse(settings: Settings) -> Result<Vec<String>, StartError> {
     let settings = Arc::new(settings);
     if let Some(user) = &settings.process.login_user {
         lifecycle::can_drop_to(user)?;
     }
-    Director::new(&settings.director).await?;
+    let director = Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.
     build(&settings, Kept::default(), &Arc::default())?;
-    Ok(())
+    Ok(director.names_without_address())
 }
 
 /// Says who serves, and who checks passwords: a configuration chooses that in several ways.

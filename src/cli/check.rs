@@ -20,9 +20,9 @@ pub(super) struct Shown {
 
 pub(super) fn check(path: &Path, shown: &Shown) -> ExitCode {
     let config::Outcome { settings, report, parsed } = config::load(path);
-    let refused = settings.and_then(rehearse);
-    let fine = !report.has_errors() && refused.is_none();
-    let text = words(path, &report, refused.as_deref(), shown.ignored);
+    let rehearsal = settings.map(rehearse).unwrap_or_default();
+    let fine = !report.has_errors() && rehearsal.refused.is_none();
+    let text = words(path, &report, &rehearsal, shown.ignored);
     if shown.non_defaults || shown.all {
         print(&config::dump(&parsed, shown.all));
         // Standard output can be read as a configuration.
@@ -33,32 +33,51 @@ pub(super) fn check(path: &Path, shown: &Shown) -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
 }
 
-/// Why a start would be refused although the configuration can be read: keys that do not fit, an address with two tags.
-fn rehearse(settings: Settings) -> Option<String> {
+/// What a start would meet although the configuration can be read.
+#[derive(Default)]
+struct Rehearsal {
+    /// Why it would be refused: keys that do not fit, an address with two tags.
+    refused: Option<String>,
+    /// Names of backends without address.
+    unknown: Vec<String>,
+}
+
+fn rehearse(settings: Settings) -> Rehearsal {
+    let refused = |refused: String| Rehearsal { refused: Some(refused), unknown: Vec::new() };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return refused(error.to_string()),
     };
-    let refused = runtime.block_on(app::rehearse(settings)).err().map(|error| error.to_string());
+    let outcome = runtime.block_on(app::rehearse(settings));
     // A slow resolver need not be waited for.
     runtime.shutdown_background();
-    refused
+    match outcome {
+        Ok(unknown) => Rehearsal { refused: None, unknown },
+        Err(error) => refused(error.to_string()),
+    }
 }
 
 /// Problems, then one line that says what they amount to.
-fn words(path: &Path, report: &Report, refused: Option<&str>, with_ignored: bool) -> String {
+fn words(path: &Path, report: &Report, rehearsal: &Rehearsal, with_ignored: bool) -> String {
     let path = path.display();
     let mut lines: Vec<String> = report.errors().collect();
-    lines.extend(refused.map(|refused| format!("{path}: {refused}")));
+    lines.extend(rehearsal.refused.iter().map(|refused| format!("{path}: {refused}")));
     lines.extend(report.warnings());
+    lines.extend(rehearsal.unknown.iter().map(|name| {
+        format!("{path}: warning: director_mail_servers: {name} has no address now; it takes no users until it has one")
+    }));
     if with_ignored {
         lines.extend(report.ignored_settings());
     }
     let has_hidden = !with_ignored && report.ignored_settings().next().is_some();
     let hint = if has_hidden { " (--ignored lists what does nothing here)" } else { "" };
-    let summary = match refused {
+    let unknown = match rehearsal.unknown.len() {
+        0 => String::new(),
+        count => format!(", {count} backend names without address"),
+    };
+    let summary = match rehearsal.refused {
         Some(_) => "would not start".to_owned(),
-        None => report.summary(),
+        None => report.summary() + &unknown,
     };
     lines.push(format!("{path}: {summary}{hint}\n"));
     lines.join("\n")
@@ -73,8 +92,8 @@ mod tests {
         let path = folder.path().join("c.conf");
         std::fs::write(&path, format!("protocols = imap\nssl = no\n{text}")).unwrap();
         let config::Outcome { settings, report, .. } = config::load(&path);
-        let refused = settings.and_then(rehearse);
-        words(&path, &report, refused.as_deref(), with_ignored).replace(&path.display().to_string(), "c.conf")
+        let rehearsal = settings.map(rehearse).unwrap_or_default();
+        words(&path, &report, &rehearsal, with_ignored).replace(&path.display().to_string(), "c.conf")
     }
 
     #[test]
@@ -87,6 +106,14 @@ mod tests {
             "c.conf:3: ignored: mail_location: not needed\nc.conf: ok, 1 ignored\n"
         );
         assert_eq!(checked("foo = x", false), "c.conf:3: unknown setting foo\nc.conf: 1 error\n");
+    }
+
+    #[test]
+    fn names_without_address_are_told() {
+        let text = checked("director_mail_servers = none.invalid 10.0.0.1", false);
+        let warning = "c.conf: warning: director_mail_servers: none.invalid has no address now; \
+                       it takes no users until it has one\n";
+        assert_eq!(text, format!("{warning}c.conf: ok, 1 backend names without address\n"));
     }
 
     #[test]

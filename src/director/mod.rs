@@ -77,8 +77,13 @@ impl Director {
         Ok(())
     }
 
-    /// Gives a login its backend. Waits for a while if none is usable now or the user is being moved. The session counts from here until the
-    /// placement is dropped.
+    /// The names in `director_mail_servers` that have no address now.
+    pub fn names_without_address(&self) -> Vec<String> {
+        self.names.without_address()
+    }
+
+    /// Gives a login its backend. Waits for a while if none is usable now or the user is being moved. The session
+    /// counts from here until the placement is dropped.
     pub async fn place(&self, request: PlaceRequest<'_>) -> Result<Placement, PlaceError> {
         self.place_within(QUEUE_TIME, request).await
     }

@@ -101,6 +101,17 @@ impl Names {
         Ok(names)
     }
 
+    /// The names that have no address now.
+    pub(super) fn without_address(&self) -> Vec<String> {
+        let state = self.lock();
+        state
+            .known
+            .iter()
+            .filter(|(_, known)| known.addresses.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     pub(super) fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
