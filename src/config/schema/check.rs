@@ -5,6 +5,7 @@ use super::{
     kind::{Kind, Verdict},
     known::{self, Known},
     nearest::nearest,
+    purpose::{Purpose, purpose},
     unused,
 };
 use crate::config::{
@@ -59,6 +60,7 @@ impl Walk<'_> {
                 self.names_only(block);
             }
             "service" if known::LOGIN_SERVICES.contains(&block.name.as_str()) => self.login_service(block),
+            "service" if known::ADMIN_SERVICES.contains(&block.name.as_str()) => self.admin_service(block),
             "passdb" => {
                 for (name, setting) in &block.settings {
                     self.setting(name, setting, "passdb", known::PASSDB);
@@ -147,6 +149,34 @@ impl Walk<'_> {
             } else if self.is_allowed(inner, block) {
                 self.report.ignored(&inner.position, format!("{}: not needed", title(inner)));
                 self.names_only(inner);
+            }
+        }
+    }
+
+    /// Of the director's services only some listeners count.
+    fn admin_service(&mut self, block: &Block) {
+        self.names_only(block);
+        for inner in &block.blocks {
+            let table = match inner.kind.as_str() {
+                "unix_listener" => known::UNIX_LISTENER,
+                "inet_listener" => known::INET_LISTENER,
+                _ => &[],
+            };
+            match purpose(&block.name, inner) {
+                Purpose::Admin | Purpose::Ipc => {
+                    for (name, setting) in &inner.settings {
+                        if let Some(known) = known::find(table, name) {
+                            self.value(known, setting);
+                        }
+                    }
+                }
+                Purpose::Ring => {
+                    let text = format!("{}: nothing listens there, this version has no ring", title(inner));
+                    self.report.warning(&inner.position, text);
+                }
+                Purpose::Other => {
+                    self.report.ignored(&inner.position, format!("{}: not served", title(inner)));
+                }
             }
         }
     }
@@ -271,7 +301,8 @@ fn table_of(place: &str) -> &'static [Known] {
     match place {
         "top" => known::TOP,
         "service" => known::LOGIN_SERVICE,
-        "inet_listener" => known::INET_LISTENER,
+ "inet_listener" => known::INET_LISTENER,
+        "unix_listener" => known::UNIX_LISTENER,
         "passdb" => known::PASSDB,
         _ => &[],
     }

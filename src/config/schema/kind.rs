@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Time(u64),
     /// 0 to 65535.
     Port,
+    /// Permissions of a file, octal.
+    Mode,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Networks and addresses, separated by spaces or commas.
@@ -52,6 +54,9 @@ impl Kind {
             Self::Time(least) => check_time(text, least),
             Self::Port => wrong_unless(port(text).is_some(), || {
                 format!("'{text}' is no port (1 to 65535, or 0 for no listener)")
+            }),
+            Self::Mode => wrong_unless(mode(text).is_some(), || {
+                format!("'{text}' is no mode (like 0600; 0 for no listener)")
             }),
             Self::Choice(words) => wrong_unless(words.contains(&text), || {
                 format!("'{text}' is not one of: {}", words.join(", "))
@@ -140,6 +145,12 @@ pub(crate) fn count(text: &str) -> Option<u32> {
 
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     parse_duration(text)
+}
+
+/// Permissions in octal.
+pub(crate) fn mode(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|mode| plain && *mode <= 0o777)
 }
 
 pub(crate) fn port(text: &str) -> Option<u16> {

@@ -121,6 +121,13 @@ pub(crate) const INET_LISTENER: &[Known] = &[
     known("ssl", Kind::Flag, "no"),
 ];
 
+/// In `unix_listener` of the services in [`ADMIN_SERVICES`].
+pub(crate) const UNIX_LISTENER: &[Known] = &[
+    known("group", Kind::Text, ""),
+    known("mode", Kind::Mode, "0600"),
+    known("user", Kind::Text, ""),
+];
+
 const SKIP: &[&str] = &["never", "authenticated", "unauthenticated"];
 const RESULTS: &[&str] = &["return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail"];
 
@@ -145,6 +152,8 @@ pub(crate) const PASSDB: &[Known] = &[
 
 /// Services that Homing replaces.
 pub(crate) const LOGIN_SERVICES: &[&str] = &["imap-login", "pop3-login", "managesieve-login"];
+/// Services of which Homing has some sockets.
+pub(crate) const ADMIN_SERVICES: &[&str] = &["director", "ipc"];
 const PROTOCOLS: &[&str] = &["imap", "pop3", "sieve"];
 
 /// True if `protocol NAME` is about a protocol of Homing; `!NAME` is, whatever it excludes.
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_their_defaults_pass_their_own_check() {
-        for table in [TOP, LOGIN_SERVICE, INET_LISTENER, PASSDB] {
+        for table in [TOP, LOGIN_SERVICE, INET_LISTENER, UNIX_LISTENER, PASSDB] {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             for known in table {
                 assert_eq!(known.kind.check(known.default), Verdict::Fine, "{}", known.name);

@@ -49,7 +49,12 @@ mod tests {
         assert!(rows > 300);
         assert_eq!(BY_PLACE.len(), rows);
         for (place, table) in
-            [("top", known::TOP), ("service", known::LOGIN_SERVICE), ("passdb", known::PASSDB)]
+            [
+            ("top", known::TOP),
+            ("service", known::LOGIN_SERVICE),
+            ("unix_listener", known::UNIX_LISTENER),
+            ("passdb", known::PASSDB),
+        ]
         {
             assert!(table.iter().all(|known| find(place, known.name).is_none()), "{place}");
         }

@@ -1,6 +1,7 @@
 //! Typed settings, one file per room that reads them. Every value here is checked: a room never meets
 //! an unparsable one. How they are read from files is the business of the parent module.
 
+mod admin;
 mod auth;
 mod backend;
 mod director;
@@ -10,6 +11,7 @@ mod login;
 mod process;
 mod tls;
 
+pub use admin::{AdminProtocol, AdminSettings, AdminSocket, SocketFile, SocketPlace};
 pub use auth::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings};
 pub use backend::{BackendSettings, ClientCertificate, SourceIps};
 pub use director::DirectorSettings;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Which backend a user belongs to.
     pub director: DirectorSettings,
+    /// Sockets for administrators.
+    pub admin: AdminSettings,
     /// Connections to backends.
     pub backend: BackendSettings,
 }

@@ -485,3 +485,31 @@ fn all_problems_come_at_once_errors_first() {
         ["c.conf:3: unknown", "c.conf:5: ssl:", "c.conf:6: '{'", "c.conf:4: warning:", "c.conf:2: ignored:"]
     );
 }
+
+#[test]
+fn sockets_for_administrators() {
+    for (text, problem) in [
+        (
+            "service director {\n unix_listener director-admin {\n  mode = 888\n }\n}",
+            "c.conf:4: mode: '888' is no mode (like 0600; 0 for no listener)\n",
+        ),
+        (
+            "service director {\n unix_listener director-admin {\n  mod = 0600\n }\n}",
+            "c.conf:4: unknown setting mod in unix_listener, did you mean mode?\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n }\n}",
+            "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  ssl = yes\n  address = 127.0.0.1\n }\n}",
+            "c.conf:4: inet_listener director-admin: ssl and haproxy are not served for doveadm\n",
+        ),
+        (
+            "service director {\n inet_listener {\n  port = 9090\n }\n}",
+            "c.conf:3: warning: inet_listener: nothing listens there, this version has no ring\n",
+        ),
+    ] {
+        assert_report(text, problem);
+    }
+}
