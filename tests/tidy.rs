@@ -15,7 +15,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which rooms of `src/` each room may use. Every room may use `observe` and `config::settings`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("app", &["auth", "backend", "config", "director", "lifecycle", "listener", "session", "tls"]),
+    ("admin", &["director", "session"]),
+    ("app", &["admin", "auth", "backend", "config", "director", "lifecycle", "listener", "session", "tls"]),
     ("auth", &[]),
     ("backend", &["tls", "transport"]),
     ("cli", &["app", "config", "demo"]),

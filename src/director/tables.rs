@@ -165,7 +165,8 @@ impl Tables {
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }
-        let is_further = |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
+        let is_further =
+            |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
         if actions.iter().any(is_further) {
             self.flushes.send_replace(());
         }

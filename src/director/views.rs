@@ -43,9 +43,8 @@ impl Director {
     /// Returns when a flush has looked at all its users; their moves may be under way then (spec/director.md 4.7).
     pub async fn flush_walked(&self, flush: FlushId) {
         let mut news = self.tables.flush_news();
-        let walks = || {
-            self.tables.read(|core, _| core.flushes().any(|known| known.flush == flush && !known.walked))
-        };
+        let walks =
+            || self.tables.read(|core, _| core.flushes().any(|known| known.flush == flush && !known.walked));
         while walks() && news.changed().await.is_ok() {}
     }
 

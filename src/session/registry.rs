@@ -36,7 +36,7 @@ pub struct SessionLogin {
 }
 
 /// Names of `user_*` fields that are told apart. A site has a handful; further ones are not listed.
-pub const COLUMNS_MAX: usize = 32;
+const COLUMNS_MAX: usize = 32;
 
 /// All live sessions.
 #[derive(Default)]
@@ -134,9 +134,7 @@ impl Registry {
         let lane = table.lane(service);
         lane.staying += 1;
         lane.pre_login.insert(id);
-        table
-            .entries
-            .insert(id, Entry { service, client, login: None, evicted: false, stop: sender });
+        table.entries.insert(id, Entry { service, client, login: None, evicted: false, stop: sender });
         Some(Seat { registry: Arc::clone(self), id, logging_in: false, has_login: false, stop })
     }
 
@@ -180,9 +178,8 @@ impl Registry {
         let before = from.map_or(u64::MAX, |cursor| cursor.0);
         let mut last = None;
         let seen = table.entries.range(..before).rev().take(count).inspect(|(id, _)| last = Some(**id));
-        let listed = |e: &Entry| {
-            e.login.clone().map(|login| Listed { service: e.service, client: e.client, login })
-        };
+        let listed =
+            |e: &Entry| e.login.clone().map(|login| Listed { service: e.service, client: e.client, login });
         let rows = seen.filter_map(|(_, entry)| listed(entry)).collect();
         let next = last.filter(|id| table.entries.range(..id).next().is_some());
         (rows, next.map(SessionCursor))
@@ -203,7 +200,9 @@ impl Registry {
             for (id, entry) in table.entries.range(from..).take(KICK_STEP) {
                 (from, seen) = (id + 1, seen + 1);
                 if entry.login.as_ref().is_some_and(|login| is_meant(login)) {
-                    let tell = |stop: &mut Option<Stop>| stop.is_none().then(|| *stop = Some(Stop::Kicked)).is_some();
+                    let tell = |stop: &mut Option<Stop>| {
+                        stop.is_none().then(|| *stop = Some(Stop::Kicked)).is_some()
+                    };
                     kicked += u64::from(entry.stop.send_if_modified(tell));
                 }
             }
@@ -431,7 +430,9 @@ mod tests {
         let (mut users, mut cursor) = (Vec::new(), None);
         loop {
             let (rows, next) = registry.page(cursor, 2);
-            users.extend(rows.iter().map(|row| String::from_utf8_lossy(row.login.user.as_bytes()).into_owned()));
+            users.extend(
+                rows.iter().map(|row| String::from_utf8_lossy(row.login.user.as_bytes()).into_owned()),
+            );
             cursor = next;
             if next.is_none() {
                 break;

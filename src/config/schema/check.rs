@@ -301,7 +301,7 @@ fn table_of(place: &str) -> &'static [Known] {
     match place {
         "top" => known::TOP,
         "service" => known::LOGIN_SERVICE,
- "inet_listener" => known::INET_LISTENER,
+        "inet_listener" => known::INET_LISTENER,
         "unix_listener" => known::UNIX_LISTENER,
         "passdb" => known::PASSDB,
         _ => &[],

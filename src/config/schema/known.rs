@@ -122,11 +122,8 @@ pub(crate) const INET_LISTENER: &[Known] = &[
 ];
 
 /// In `unix_listener` of the services in [`ADMIN_SERVICES`].
-pub(crate) const UNIX_LISTENER: &[Known] = &[
-    known("group", Kind::Text, ""),
-    known("mode", Kind::Mode, "0600"),
-    known("user", Kind::Text, ""),
-];
+pub(crate) const UNIX_LISTENER: &[Known] =
+    &[known("group", Kind::Text, ""), known("mode", Kind::Mode, "0600"), known("user", Kind::Text, "")];
 
 const SKIP: &[&str] = &["never", "authenticated", "unauthenticated"];
 const RESULTS: &[&str] = &["return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail"];

@@ -21,7 +21,9 @@ pub(crate) fn purpose(service: &str, listener: &Block) -> Purpose {
     let suffix = file.rsplit('-').next().unwrap_or_default();
     match (service, listener.kind.as_str(), suffix) {
         ("director", "unix_listener" | "inet_listener", "admin" | "doveadm") => Purpose::Admin,
-        ("director", "inet_listener", suffix) if !matches!(suffix, "auth" | "userdb" | "authreply" | "notify") => {
+        ("director", "inet_listener", suffix)
+            if !matches!(suffix, "auth" | "userdb" | "authreply" | "notify") =>
+        {
             Purpose::Ring
         }
         ("ipc", "unix_listener", "ipc" | "client") => Purpose::Ipc,

@@ -498,7 +498,7 @@ fn sockets_for_administrators() {
             "c.conf:4: unknown setting mod in unix_listener, did you mean mode?\n",
         ),
         (
-            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n }\n}",
+            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
             "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
         ),
         (

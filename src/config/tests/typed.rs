@@ -229,11 +229,16 @@ fn a_director_node_loads_as_it_stands() {
     for block in ["service doveadm", "protocol lmtp"] {
         assert!(outcome.report.to_string().contains(&format!("ignored: {block}: not")), "{block}");
     }
-    for socket in ["unix_listener login/director", "fifo_listener login/proxy-notify", "unix_listener director-userdb"] {
+    for socket in
+        ["unix_listener login/director", "fifo_listener login/proxy-notify", "unix_listener director-userdb"]
+    {
         assert!(outcome.report.to_string().contains(&format!("ignored: {socket}: not served")), "{socket}");
     }
     assert!(outcome.report.to_string().contains("warning: inet_listener: nothing listens there"));
-    assert_eq!(admin_sockets(&s.admin), ["/run/dovecot/director-admin 600  ", "/run/dovecot/ipc 600 dovecot "]);
+    assert_eq!(
+        admin_sockets(&s.admin),
+        ["/run/dovecot/director-admin 600  ", "/run/dovecot/ipc 600 dovecot "]
+    );
 }
 
 #[test]
