@@ -19,10 +19,14 @@ pub(super) async fn talk(mut wire: Wire, access: &Access) -> io::Result<()> {
                 tracing::warn!(target: "homing::admin", "{error}; the connection is closed");
                 return wire.send(server.poll_transmit()).await;
             }
-            None => match wire.receive(server.room()).await? {
-                [] => return Ok(()),
-                bytes => server.received(bytes),
-            },
+            None => {
+                // A line that is refused has an answer, but no event.
+                wire.send(server.poll_transmit()).await?;
+                match wire.receive(server.room()).await? {
+                    [] => return Ok(()),
+                    bytes => server.received(bytes),
+                }
+            }
         }
     }
 }
