@@ -268,6 +268,7 @@ fn the_examples_of_the_readme_load() {
     assert!(matches!(settings.auth.source, AuthSource::Socket(path) if path.ends_with("login/login")));
     assert_eq!(settings.process.login_user.as_deref(), Some("dovenull"));
     assert_eq!(settings.director.mail_servers.len(), 3);
+    assert_eq!(admin_sockets(&settings.admin).len(), 2, "Dovecot's are off, Homing's are on");
 }
 
 fn admin_sockets(admin: &AdminSettings) -> Vec<String> {
