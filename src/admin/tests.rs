@@ -163,6 +163,61 @@ async fn changes_are_answered_as_the_reference_does() {
 }
 
 #[tokio::test]
+async fn w27_removed_backends_with_names_are_listed() {
+    let access = access("localhost 10.1.0.1").await;
+    let mut client = Client::director(&access).await;
+    let named: Vec<_> = access.director.backends().into_iter().map(|row| row.host.ip).collect();
+    let named: Vec<_> = named.into_iter().filter(|ip| ip.is_loopback()).map(|ip| ip.to_string()).collect();
+    for ip in &named {
+        assert_eq!(client.ask(&format!("HOST-REMOVE\t{ip}")).await, "OK");
+    }
+    assert!(!named.is_empty());
+    assert_eq!(client.table("HOST-LIST-REMOVED").await, named);
+}
+
+/// Whatever somebody sends: nothing panics, and the connection ends when the client is done.
+#[test]
+fn any_input_is_answered_or_ends_the_connection() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let access = runtime.block_on(access("10.1.0.1 10.1.0.2@blue"));
+    let words = [
+        "HOST-SET\t",
+        "HOST-RESET-USERS\t",
+        "USER-LOOKUP\t",
+        "USER-LIST\t",
+        "10.1.0.2",
+        "\t1",
+        "\n",
+        "proxy\t*\tKICK\t",
+    ];
+    bolero::check!().with_type::<Vec<u8>>().for_each(|input| {
+        let mut lines = "VERSION\tdirector-doveadm\t1\t0\n".as_bytes().to_vec();
+        for byte in input {
+            match words.get(usize::from(*byte)) {
+                Some(word) => lines.extend_from_slice(word.as_bytes()),
+                None => lines.push(*byte),
+            }
+        }
+        for protocol in [AdminProtocol::Director, AdminProtocol::Ipc] {
+            runtime
+                .block_on(async {
+                    let client = Client::new(protocol, &access);
+                    let (mut reader, mut writer) = tokio::io::split(client.stream.into_inner());
+                    let (mut told, sent) = (Vec::new(), async {
+                        // It may be closed before everything is sent.
+                        let _ = writer.write_all(&lines).await;
+                        let _ = writer.shutdown().await;
+                    });
+                    let talked = async { tokio::join!(reader.read_to_end(&mut told), sent) };
+                    timeout(PATIENCE, talked).await.unwrap().0.unwrap();
+                    timeout(PATIENCE, client.server).await.unwrap().unwrap()
+                })
+                .ok();
+        }
+    });
+}
+
+#[tokio::test]
 async fn users_are_found_by_name_and_by_hash() {
     let access = access("10.1.0.1 10.1.0.2 10.1.0.3").await;
     let mut client = Client::director(&access).await;
