@@ -1,6 +1,13 @@
 //! Wiring only: builds each room from its part of the settings, and owns the order of reload and shutdown.
 
-use std::{collections::HashMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
@@ -8,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    admin::{Admin, AdminSockets},
     auth::{Auth, AuthError},
     backend::{Backends, HostStates},
     config::{
@@ -63,6 +71,7 @@ pub struct Prepared {
     settings: Settings,
     bound: Vec<(ListenerSettings, Listener)>,
     relay: Relay,
+    admin: AdminSockets,
 }
 
 impl Prepared {
@@ -74,6 +83,7 @@ impl Prepared {
             return Err(StartError::NoAddress);
         }
         let relay = Relay::bind(&settings.relay)?;
+        let admin = AdminSockets::bind(&settings.admin);
         if let Some(user) = &settings.process.login_user {
             let log = match &settings.log.target {
                 LogTarget::File(path) => Some(path.as_path()),
@@ -81,7 +91,7 @@ impl Prepared {
             };
             lifecycle::drop_to(user, log.as_slice())?;
         }
-        Ok(Self { settings, bound, relay })
+        Ok(Self { settings, bound, relay, admin })
     }
 }
 
@@ -96,6 +106,7 @@ pub struct App {
     hosts: Arc<HostStates>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, Serving>,
+    admin: Admin,
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
     /// `None` while the program runs.
@@ -116,7 +127,7 @@ impl App {
         config: Option<PathBuf>,
         log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
-        let Prepared { settings, bound, relay } = prepared;
+        let Prepared { settings, bound, relay, admin } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let hosts = Arc::<HostStates>::default();
@@ -125,6 +136,8 @@ impl App {
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
+        let own = own_address(&settings.director.servers);
+        let admin = Admin::serve(admin, director.clone(), Arc::clone(sessions.registry()), own);
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
             config,
@@ -135,6 +148,7 @@ impl App {
             hosts,
             proxy_header,
             listeners: HashMap::new(),
+            admin,
             generation_work,
             signals: Some(signals),
             log,
@@ -264,6 +278,9 @@ impl App {
         if old.process.instance_name != new.process.instance_name {
             tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
         }
+        if old.admin != new.admin {
+            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc {fixed}");
+        }
     }
 
     fn serve(&mut self, listeners: Vec<(ListenerSettings, Listener)>) {
@@ -296,6 +313,8 @@ impl App {
         if tokio::time::timeout(SHUTDOWN_TIME, registry.emptied()).await.is_err() {
             tracing::warn!(target: "homing::app", "{} sessions did not end in time", registry.len());
         }
+        // Administrators can watch until here.
+        self.admin.stop().await;
         drop(self.generation_work);
         self.log.flush();
     }
@@ -338,6 +357,13 @@ fn announce(settings: &Settings) {
         target: "homing::app",
         "Homing v{version} starting up for {protocols}; passwords are checked by {passwords}"
     );
+}
+
+/// What the list of directors shows for this one: the first of `director_servers`, if that is an address.
+fn own_address(servers: &[String]) -> IpAddr {
+    let first = servers.first().map(String::as_str).unwrap_or_default();
+    let with_port = || first.parse().ok().map(|address: SocketAddr| address.ip());
+    first.parse().ok().or_else(with_port).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// An address of a family that this machine does not have (`::` without IPv6) is left out.

@@ -12,11 +12,13 @@
 //! - [`backend`]: connects and logs in at the backend.
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
+//! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
 //! - [`observe`]: log lines that fail2ban reads.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
 //! - [`cli`], [`demo`]: what a person starts.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod backend;

@@ -1,4 +1,5 @@
-//! Keeps `CONFORMANCE.md` true: every row of the checklist is there once, and what is said to prove a row exists.
+//! Keeps `CONFORMANCE.md` and `CONFORMANCE-DIRECTOR.md` true: every row of their checklists is there once, and what is
+//! said to prove a row exists.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // tests
 
@@ -10,18 +11,25 @@ struct Row {
     proof: String,
 }
 
+/// Pages and their checklists.
+const PAGES: [(&str, &str); 2] = [
+    ("tests/CONFORMANCE.md", "tests/vectors/login_checklist.tsv"),
+    ("tests/CONFORMANCE-DIRECTOR.md", "tests/vectors/director_checklist.tsv"),
+];
+
+const STATUSES: [&str; 5] = ["passes", "differs on purpose", "not yet", "not ours", "not on one node"];
+
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-fn checklist() -> Vec<String> {
-    let ids = read("tests/vectors/login_checklist.tsv");
-    ids.lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+fn checklist(path: &str) -> Vec<String> {
+    read(path).lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
 }
 
-fn document() -> BTreeMap<String, Row> {
+fn document(page: &str) -> BTreeMap<String, Row> {
     let mut rows = BTreeMap::new();
-    for line in read("tests/CONFORMANCE.md").lines() {
+    for line in read(page).lines() {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let is_row = cells.len() == 4 && cells[0].len() == 5 && cells[0].as_bytes()[2] == b'-';
         if is_row {
@@ -52,15 +60,22 @@ fn test_sources() -> String {
 }
 
 #[test]
-fn every_row_of_the_checklist_has_a_status() {
-    let rows = document();
-    let ids = checklist();
-    let missing: Vec<_> = ids.iter().filter(|id| !rows.contains_key(*id)).collect();
-    assert!(missing.is_empty(), "not in CONFORMANCE.md: {missing:?}");
-    assert_eq!(rows.len(), ids.len(), "rows that the checklist does not have");
-    for (id, row) in &rows {
-        let known = ["passes", "differs on purpose", "not yet", "not ours"].contains(&row.status.as_str());
-        assert!(known && !row.proof.is_empty(), "{id}: {:?} {:?}", row.status, row.proof);
+fn every_row_of_the_checklists_has_a_status() {
+    for (page, checklist_path) in PAGES {
+        let rows = document(page);
+        let ids = checklist(checklist_path);
+        let missing: Vec<_> = ids.iter().filter(|id| !rows.contains_key(*id)).collect();
+        assert!(missing.is_empty(), "not in {page}: {missing:?}");
+        assert_eq!(rows.len(), ids.len(), "rows that the checklist does not have");
+        for (id, row) in &rows {
+            let known = STATUSES.contains(&row.status.as_str());
+            assert!(known && !row.proof.is_empty(), "{id}: {:?} {:?}", row.status, row.proof);
+        }
+        for status in STATUSES {
+            let count = rows.values().filter(|row| row.status == status).count();
+            let told = read(page).contains(&format!("| {status} | {count} |\n"));
+            assert!(told || count == 0, "{page}: {count} rows are: {status}");
+        }
     }
 }
 
@@ -70,7 +85,7 @@ fn every_proof_exists() {
     let plan = read("tests/transcripts/login/PLAN.tsv");
     let replayed = |name: &str| plan.lines().any(|line| line.starts_with(&format!("{name}\treplay")));
     let mut problems = Vec::new();
-    for (id, row) in document() {
+    for (id, row) in PAGES.iter().flat_map(|(page, _)| document(page)) {
         let proofs = match row.status.as_str() {
             "passes" => row.proof.as_str(),
             // The reason, then the tests of what is done instead.

@@ -139,6 +139,8 @@ fn connections_that_wait_for_a_place_are_few() {
     let mut logged_in: Vec<_> = (0..LIMIT).map(|_| site.client(1143)).collect();
     for client in &mut logged_in {
         assert!(client.ask("a LOGIN alice pw").starts_with("a OK"));
+        // Whoever is let in a moment ago could still give way.
+        assert_eq!(client.ask("hello"), "echo hello");
     }
     let waiting: Vec<_> = (0..600).map(|_| TcpStream::connect(address(ip, 1143)).unwrap()).collect();
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", site.homing.pid())).unwrap().count();

@@ -6,13 +6,11 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -20,7 +18,12 @@ use std::{
 };
 
 use homing_login::Service;
-use support::{client::Client, fake_auth::FakeAuth, homing::Homing};
+use support::{
+    client::Client,
+    fake_auth::FakeAuth,
+    homing::Homing,
+    ledger::{Ledger, start_backend},
+};
 
 const IP: &str = "127.41.1.1";
 const BACKENDS: [&str; 3] = ["127.41.1.11", "127.41.1.12", "127.41.1.13"];
@@ -31,106 +34,8 @@ const USERS: usize = 20;
 /// These clients have a user for themselves each: nobody else keeps the user where it is.
 const LONE_CLIENTS: usize = 40;
 const ROUNDS: usize = 8;
-/// How long backends take to let go of a user whose connection has ended: they write mailboxes first.
-const LEAVING_TIME: Duration = Duration::from_millis(300);
 const SERVICES: [(Service, &str, u16); 3] =
     [(Service::Imap, "imap", 1143), (Service::Pop3, "pop3", 1110), (Service::Sieve, "sieve", 1190)];
-
-/// Who is where.
-#[derive(Default)]
-struct Ledger {
-    present: Mutex<BTreeMap<String, Vec<IpAddr>>>,
-    overlaps: Mutex<Vec<String>>,
-    used: Mutex<BTreeMap<IpAddr, usize>>,
-}
-
-impl Ledger {
-    fn enter(&self, user: &str, ip: IpAddr) {
-        let mut present = self.present.lock().unwrap();
-        let places = present.entry(user.to_owned()).or_default();
-        if let Some(other) = places.iter().find(|other| **other != ip) {
-            self.overlaps.lock().unwrap().push(format!("{user} on {other} and {ip}"));
-        }
-        places.push(ip);
-        *self.used.lock().unwrap().entry(ip).or_default() += 1;
-    }
-
-    fn leave(&self, user: &str, ip: IpAddr) {
-        let mut present = self.present.lock().unwrap();
-        let places = present.get_mut(user).unwrap();
-        let at = places.iter().position(|there| *there == ip).unwrap();
-        places.swap_remove(at);
-    }
-}
-
-fn start_backend(ip: IpAddr, service: Service, port: u16, ledger: &Arc<Ledger>) {
-    let listener = TcpListener::bind((ip, port + 1000)).unwrap();
-    let ledger = Arc::clone(ledger);
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let ledger = Arc::clone(&ledger);
-            let serve = move || {
-                let _ = serve(stream, ip, service, &ledger);
-            };
-            thread::Builder::new().stack_size(128 * 1024).spawn(serve).unwrap();
-        }
-    });
-}
-
-/// Logs anybody in and echoes. The user is present until the connection is seen to end, and a moment longer: real
-/// backends write things down when somebody leaves.
-fn serve(stream: TcpStream, ip: IpAddr, service: Service, ledger: &Ledger) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
-    writer.write_all(match service {
-        Service::Imap => b"* OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+] ready\r\n".as_slice(),
-        Service::Pop3 => b"+OK ready\r\n",
-        Service::Sieve => b"\"SASL\" \"PLAIN\"\r\nOK\r\n",
-    })?;
-    let mut name = String::new();
-    let mut line = String::new();
-    while reader.read_line(&mut line)? > 0 {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let (done, answer) = match (service, words.as_slice()) {
-            (Service::Imap, [tag, "LOGIN", user, ..]) => {
-                name = user.trim_matches('"').to_owned();
-                (true, format!("{tag} OK [CAPABILITY IMAP4rev1] in\r\n"))
-            }
-            (Service::Imap, [tag, ..]) => (false, format!("{tag} OK\r\n")),
-            (Service::Pop3, ["USER", user]) => {
-                name = (*user).to_owned();
-                (false, "+OK\r\n".to_owned())
-            }
-            (Service::Pop3, [command, ..]) => (*command == "PASS", "+OK\r\n".to_owned()),
-            (Service::Sieve, ["AUTHENTICATE", _, message, ..]) => {
-                let plain = homing_wire::decode_base64(message.trim_matches('"').as_bytes()).unwrap();
-                name = String::from_utf8_lossy(plain.split(|b| *b == 0).nth(1).unwrap()).into_owned();
-                (true, "OK\r\n".to_owned())
-            }
-            _ => (false, "OK\r\n".to_owned()),
-        };
-        if done {
-            ledger.enter(&name, ip);
-            let ended = writer.write_all(answer.as_bytes()).and_then(|()| echo(&mut reader, &mut writer));
-            thread::sleep(LEAVING_TIME);
-            ledger.leave(&name, ip);
-            return ended;
-        }
-        writer.write_all(answer.as_bytes())?;
-        line.clear();
-    }
-    Ok(())
-}
-
-fn echo(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> std::io::Result<()> {
-    let mut line = String::new();
-    while reader.read_line(&mut line)? > 0 {
-        writer.write_all(format!("echo {line}").as_bytes())?;
-        line.clear();
-    }
-    Ok(())
-}
 
 fn configuration(folder: &Path, backends: &[usize]) -> String {
     let folder = folder.display();
@@ -180,7 +85,7 @@ fn no_user_is_on_two_backends_whatever_reloads_do() {
     let ledger = Arc::<Ledger>::default();
     for ip in BACKENDS {
         for (service, _, port) in SERVICES {
-            start_backend(ip.parse().unwrap(), service, port, &ledger);
+            start_backend(ip.parse().unwrap(), service, port + 1000, &ledger);
         }
     }
     let folder = tempfile::tempdir().unwrap();

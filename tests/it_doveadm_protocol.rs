@@ -6,27 +6,22 @@
 
 #[path = "support/admin_table.rs"]
 mod admin_table;
+#[path = "support/doveadm_runs.rs"]
+mod doveadm_runs;
 
 use std::{
     fs,
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    process::{Command, Output},
+    process::Output,
     sync::{Arc, Mutex},
     thread,
 };
 
 use admin_table::AdminTable;
+use doveadm_runs::{Run, in_name_space, missing};
 use homing_doveadm::{director, ipc};
-
-const RUNS: &str = include_str!("vectors/doveadm_director_transcripts.tsv");
-
-/// The recorded host names; nothing else is a name.
-const HOSTS: &str = "127.0.0.62 bepool.test\n127.0.0.63 bepool.test\n";
-
-/// Users that `map -f` knows; doveadm lists those with equal hashes from the last to the first.
-const USERS: &str = "foo\nalice@example.com\nALICE@example.com\n";
 
 /// A folder with configuration and sockets, and the table behind them.
 struct Site {
@@ -38,9 +33,7 @@ impl Site {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs::write(path("hosts"), HOSTS).unwrap();
-        fs::write(path("nsswitch"), "hosts: files\npasswd: files\ngroup: files\n").unwrap();
-        fs::write(path("users"), USERS).unwrap();
+        doveadm_runs::write_files(folder.path());
         let settings = format!(
             "base_dir = {0}\nlog_path = /dev/stderr\nssl = no\nprotocols =\n",
             folder.path().display()
@@ -62,14 +55,6 @@ impl Site {
         command.args(["doveadm", "-c", &self.path("dovecot.conf")]).args(arguments);
         command.env("TZ", "UTC").env("COLUMNS", "80").output().unwrap()
     }
-}
-
-/// What follows sees the files of the folder in /etc.
-fn in_name_space(folder: &Path) -> Command {
-    let script = "mount --bind \"$0/hosts\" /etc/hosts && mount --bind \"$0/nsswitch\" /etc/nsswitch.conf && exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(folder);
-    command
 }
 
 fn listen(path: &Path, table: Arc<Mutex<AdminTable>>, talk: fn(UnixStream, &Mutex<AdminTable>)) {
@@ -132,54 +117,6 @@ fn read(stream: &mut UnixStream, room: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Why nothing can run here, if so.
-fn missing() -> Option<&'static str> {
-    let version = Command::new("dovecot").arg("--version").output();
-    let is_known = version.is_ok_and(|output| output.stdout.starts_with(b"2.3."));
-    if !is_known || Command::new("doveadm").output().is_err() {
-        return Some("doveadm 2.3 is not installed");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("hosts"), HOSTS).unwrap();
-    fs::write(folder.path().join("nsswitch"), "hosts: files\n").unwrap();
-    let tried = in_name_space(folder.path()).arg("true").output();
-    (!tried.is_ok_and(|output| output.status.success())).then_some("no mount name spaces")
-}
-
-/// One recorded run.
-struct Run {
-    command: &'static str,
-    exit_code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn all() -> Vec<Self> {
-        let of_cells = |cells: Vec<&'static str>| Self {
-            command: cells[0],
-            exit_code: cells[1].parse().unwrap(),
-            stdout: unescape(cells[4]),
-            stderr: unescape(cells[5]),
-        };
-        RUNS.lines().skip(1).map(|line| of_cells(line.split('\t').collect())).collect()
-    }
-
-    /// The words after `doveadm`.
-    fn arguments(&self, site: &Site, socket: &str) -> Vec<String> {
-        let place = |word: &str| match word {
-            "SOCKET" => site.path(socket),
-            "USERS_FILE" => site.path("users"),
-            word => unescape(word),
-        };
-        self.command.split(' ').skip(1).map(place).collect()
-    }
-}
-
-fn unescape(cell: &str) -> String {
-    cell.replace("\\t", "\t").replace("\\n", "\n").replace("\\x01", "\x01")
-}
-
 #[test]
 fn every_recorded_run_ends_the_same() {
     if let Some(reason) = missing() {
@@ -192,7 +129,7 @@ fn every_recorded_run_ends_the_same() {
     for (number, run) in runs.iter().enumerate() {
         site.table.lock().unwrap().meanwhile(number);
         let socket = if run.command.starts_with("doveadm proxy") { "ipc" } else { "director-admin" };
-        let output = site.doveadm(&run.arguments(&site, socket));
+        let output = site.doveadm(&run.arguments(site.folder.path(), socket));
         let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&site.path(socket), "SOCKET");
         let (stdout, stderr) = (told(&output.stdout), told(&output.stderr));
         if run.command == "doveadm proxy list -a SOCKET" {

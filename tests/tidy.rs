@@ -15,7 +15,22 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which rooms of `src/` each room may use. Every room may use `observe` and `config::settings`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("app", &["auth", "backend", "config", "director", "lifecycle", "listener", "relay", "session", "tls"]),
+    ("admin", &["director", "session"]),
+    (
+        "app",
+        &[
+            "admin",
+            "auth",
+            "backend",
+            "config",
+            "director",
+            "lifecycle",
+            "listener",
+            "relay",
+            "session",
+            "tls",
+        ],
+    ),
     ("auth", &[]),
     ("backend", &["tls", "transport"]),
     ("cli", &["app", "config", "demo"]),

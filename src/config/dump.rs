@@ -30,6 +30,7 @@ pub fn dump(parsed: &Parsed, all: bool) -> String {
 fn block_text(text: &mut String, block: &Block, depth: usize) {
     let table = match block.kind.as_str() {
         "protocol" if !known::is_served(&block.name) => return,
+        "service" if known::ADMIN_SERVICES.contains(&block.name.as_str()) => &[],
         "service" if !known::LOGIN_SERVICES.contains(&block.name.as_str()) => return,
         "protocol" | "local" | "remote" | "local_name" => known::TOP,
         "service" => known::LOGIN_SERVICE,

@@ -47,7 +47,9 @@ impl Site {
     pub(super) fn instructions(&self) -> String {
         format!(
             "{INSTRUCTIONS}
-Configuration of this demo: {}
+With Dovecot's doveadm installed, who is where:
+  doveadm -c {0} director status alice
+Configuration of this demo: {0}
 Ctrl-C stops: logged-in clients get their protocol's goodbye and are disconnected.
 ",
             self.config.display()

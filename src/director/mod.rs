@@ -10,6 +10,7 @@ mod placement;
 mod tables;
 mod timer;
 mod told;
+mod views;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -33,6 +34,8 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
+    /// Tells that a flush is further.
+    flushes: watch::Sender<()>,
 }
 
 struct State {
@@ -50,13 +53,41 @@ impl Tables {
         let clock = Clock::new();
         let core = Core::new(clock.now(), table);
         let state = State { core, configured, stops: HashMap::new(), timer: None };
-        let (wakes, sooner) = (watch::Sender::new(()), Arc::default());
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks: ForeignKicks::default() }
+        let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
+        let foreign_kicks = ForeignKicks::default();
+        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
     }
 
     /// Fires whenever waiting logins may ask again.
     pub(super) fn wakes(&self) -> watch::Receiver<()> {
         self.wakes.subscribe()
+    }
+
+    /// Fires whenever a flush has looked at all its users.
+    pub(super) fn flush_news(&self) -> watch::Receiver<()> {
+        self.flushes.subscribe()
+    }
+
+    /// Looks at the tables. `view` keeps logins waiting.
+    pub(super) fn read<T>(&self, view: impl FnOnce(&Core, Moment) -> T) -> T {
+        view(&self.lock().core, self.clock.now())
+    }
+
+    /// Ends the sessions of a user but for those on one backend; the number of those that were not ending yet.
+    pub(super) fn kick(&self, user: UserHash, except: Option<IpAddr>) -> u64 {
+        let state = self.lock();
+        let (core, now) = (&state.core, self.clock.now());
+        let place = |session: SessionKey| {
+            let tag = core.tag_of(session.user());
+            core.lookup(now, tag, user).current.map(|row| row.ip)
+        };
+        let meant = core.sessions_of(user).filter(|session| except.is_none() || place(*session) != except);
+        let stops: Vec<_> = meant.filter_map(|session| state.stops.get(&session).cloned()).collect();
+        drop(state);
+        let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
+        // Without the lock: sessions that wake up give their placements back.
+        stops.iter().for_each(CancellationToken::cancel);
+        fresh
     }
 
     pub(super) fn sooner(&self) -> Arc<Notify> {
@@ -154,6 +185,11 @@ impl Tables {
         self.foreign_kicks.add(foreign);
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
+        }
+        let is_further =
+            |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
+        if actions.iter().any(is_further) {
+            self.flushes.send_replace(());
         }
         if is_sooner {
             self.sooner.notify_one();

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     log::{self, Forwarded},
     login::{ClientSide, Handover},
+    registry::Stop,
 };
 use crate::{
     director::Placement,
@@ -22,7 +23,7 @@ use crate::{
 pub(super) async fn run(handover: Handover) {
     let Handover { client, target, placement, address, backend, backend_unread, backend_sent } = handover;
     let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
-    seat.logged_in(target.user.clone(), address);
+    seat.logged_in();
     super::lift_limits(transport.socket());
     let mut live = shared.pacing.enter(address);
     let farewell =
@@ -31,7 +32,10 @@ pub(super) async fn run(handover: Handover) {
     let mut stopped = None;
     let stop = async {
         let (reason, farewell) = tokio::select! {
-            _ = seat.stopped() => (ProxyReason::ShuttingDown, farewell),
+            stop = seat.stopped() => match stop {
+                Stop::Kicked => (ProxyReason::KickedByAdmin, None),
+                _ => (ProxyReason::ShuttingDown, farewell),
+            },
             () = kicked(placement.as_ref()) => (ProxyReason::KickedViaDirector, None),
         };
         stopped = Some(reason);

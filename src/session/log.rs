@@ -35,6 +35,8 @@ pub(super) enum End {
     Handshake(String),
     /// The director wants the user's sessions to end.
     Kicked,
+    /// A person does.
+    KickedByAdmin,
 }
 
 /// Where the login stands, for the words at the end.
@@ -293,6 +295,7 @@ impl LoginLog {
                 (CloseReason::ConnectionClosed, Some(text))
             }
             End::Kicked => (CloseReason::Shutdown, Some("Kicked via director".to_owned())),
+            End::KickedByAdmin => (CloseReason::Shutdown, Some("Kicked by admin".to_owned())),
         };
         let extra = self.extra();
         self.words.disconnected(&self.context, reason, error.as_deref(), extra);

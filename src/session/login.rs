@@ -15,7 +15,11 @@ use homing_login::{
 use homing_sasl::CLIENT_MECHANISMS;
 use tokio_util::sync::CancellationToken;
 
-use super::{Generation, Shared, log::LoginLog, registry::Seat};
+use super::{
+    Generation, Shared,
+    log::LoginLog,
+    registry::{Seat, SessionLogin},
+};
 use crate::{
     backend::{Backends, LoginOutcome, LoginRequest},
     director::{Director, PlaceError, PlaceRequest, Placement},
@@ -114,6 +118,18 @@ impl Login {
         self.target.host =
             Some(placement.hostname().map_or_else(|| placement.ip().to_string(), ToOwned::to_owned));
         self.placement = Some(placement);
+    }
+
+    /// What the registry says about the session; `ip` once the backend is known.
+    pub(super) fn for_registry(&self, ip: Option<IpAddr>) -> SessionLogin {
+        let target = &self.target;
+        let is_name = |host: &&String| host.parse::<IpAddr>().is_err();
+        SessionLogin {
+            user: target.user.clone(),
+            alternatives: target.alt_names.clone().into(),
+            hostname: target.host.as_ref().filter(is_name).map(|host| host.as_str().into()),
+            backend: ip.map(|ip| SocketAddr::new(ip, target.port)),
+        }
     }
 
     /// Fires when the director wants the session to end.

@@ -27,7 +27,7 @@ use crate::{
     tls::ServerTls,
 };
 use frontends::FrontendConfigs;
-pub use registry::{Listed, Registry, Stage, Stop};
+pub use registry::{Listed, Registry, Seat, SessionCursor, SessionLogin, Stop};
 
 /// How long a connection waits for a place when all places are taken by forwarding sessions
 /// (spec/login-proxy.md 12.1).

@@ -181,7 +181,11 @@ impl Dialogue {
             }
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
+            Event::Stop(Stop::Kicked) => return Some(End::KickedByAdmin),
             Event::Kicked => return Some(End::Kicked),
+        }
+        if self.login.is_none() {
+            self.session.seat.set_login(None);
         }
         None
     }
@@ -298,6 +302,7 @@ impl Dialogue {
 
     /// The user's backend: named by the auth service, or asked from the director.
     fn begin_login(&mut self, now: Instant, login: Login) {
+        self.session.seat.set_login(Some(login.for_registry(None)));
         if login.has_host() {
             self.login = Some(login);
             self.begin_backend(now);
@@ -333,6 +338,7 @@ impl Dialogue {
         let client = self.frontend.client();
         match login.check(client) {
             Ok(ip) => {
+                self.session.seat.set_login(Some(login.for_registry(Some(ip))));
                 let ignores = self.frontend.ignores_greeting_capabilities();
                 let backends = self.session.generation.backends.clone();
                 let capabilities = self.capabilities.clone();

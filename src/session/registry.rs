@@ -18,21 +18,25 @@ pub enum Stop {
     Shutdown,
     /// A newer connection needs the place.
     QueueFull,
+    /// A person ends the sessions of a user or a backend.
+    Kicked,
 }
 
-/// Where a session is.
+/// Whose a session is and where it goes: known from the moment the auth service has accepted the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// Not logged in.
-    PreLogin,
-    /// Forwarding for a user.
-    Forwarding {
-        /// The login's user name.
-        user: UserName,
-        /// Address and port of the backend.
-        backend: SocketAddr,
-    },
+pub struct SessionLogin {
+    /// The login's user name.
+    pub user: UserName,
+    /// Values of the auth reply's `user_*` fields, by full name.
+    pub alternatives: Box<[(Vec<u8>, Vec<u8>)]>,
+    /// Name of the backend, if it is known by one.
+    pub hostname: Option<Box<str>>,
+    /// Address and port of the backend, once it is known.
+    pub backend: Option<SocketAddr>,
 }
+
+/// Names of `user_*` fields that are told apart. A site has a handful; further ones are not listed.
+const COLUMNS_MAX: usize = 32;
 
 /// All live sessions.
 #[derive(Default)]
@@ -47,6 +51,8 @@ struct Table {
     /// By id, so that iteration goes from the oldest to the newest.
     entries: BTreeMap<u64, Entry>,
     lanes: [Lane; 3],
+    /// How many sessions have each `user_*` field.
+    columns: BTreeMap<Vec<u8>, usize>,
 }
 
 /// What the connection limit of one service needs to know without walking over all sessions.
@@ -75,10 +81,14 @@ impl Lane {
 struct Entry {
     service: Service,
     client: SocketAddr,
-    stage: Stage,
+    /// Boxed, since most sessions of a flood have none; shared with whoever lists it.
+    login: Option<Arc<SessionLogin>>,
     evicted: bool,
     stop: watch::Sender<Option<Stop>>,
 }
+
+/// Sessions that a kick looks at before others may use the registry.
+const KICK_STEP: usize = 1000;
 
 /// One session as listed.
 #[derive(Debug, Clone)]
@@ -87,15 +97,20 @@ pub struct Listed {
     pub service: Service,
     /// The client's address.
     pub client: SocketAddr,
-    /// Where it is.
-    pub stage: Stage,
+    /// Whose it is.
+    pub login: Arc<SessionLogin>,
 }
+
+/// Where a list of sessions goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionCursor(u64);
 
 /// A session's place in the registry; given back on drop.
 pub struct Seat {
     registry: Arc<Registry>,
     id: u64,
     logging_in: bool,
+    has_login: bool,
     stop: watch::Receiver<Option<Stop>>,
 }
 
@@ -119,10 +134,8 @@ impl Registry {
         let lane = table.lane(service);
         lane.staying += 1;
         lane.pre_login.insert(id);
-        table
-            .entries
-            .insert(id, Entry { service, client, stage: Stage::PreLogin, evicted: false, stop: sender });
-        Some(Seat { registry: Arc::clone(self), id, logging_in: false, stop })
+        table.entries.insert(id, Entry { service, client, login: None, evicted: false, stop: sender });
+        Some(Seat { registry: Arc::clone(self), id, logging_in: false, has_login: false, stop })
     }
 
     /// Tells every session to go.
@@ -158,10 +171,45 @@ impl Registry {
         self.left.notified()
     }
 
-    /// The live sessions, oldest first.
-    pub fn list(&self) -> Vec<Listed> {
-        let listed = |e: &Entry| Listed { service: e.service, client: e.client, stage: e.stage.clone() };
-        self.lock().entries.values().map(listed).collect()
+    /// The sessions of users among the next `count` that are older than `from` (all, if there is none), newest first,
+    /// and where to go on. Whoever goes on until there is no cursor meets every session that stayed.
+    pub fn page(&self, from: Option<SessionCursor>, count: usize) -> (Vec<Listed>, Option<SessionCursor>) {
+        let table = self.lock();
+        let before = from.map_or(u64::MAX, |cursor| cursor.0);
+        let mut last = None;
+        let seen = table.entries.range(..before).rev().take(count).inspect(|(id, _)| last = Some(**id));
+        let listed =
+            |e: &Entry| e.login.clone().map(|login| Listed { service: e.service, client: e.client, login });
+        let rows = seen.filter_map(|(_, entry)| listed(entry)).collect();
+        let next = last.filter(|id| table.entries.range(..id).next().is_some());
+        (rows, next.map(SessionCursor))
+    }
+
+    /// Names of the `user_*` fields of all sessions, in order.
+    pub fn columns(&self) -> Vec<Vec<u8>> {
+        self.lock().columns.keys().cloned().collect()
+    }
+
+    /// Tells the sessions of users that `is_meant` to go, logins under way included. Returns how many; a session that
+    /// is told already is not counted again.
+    pub fn kick(&self, is_meant: impl Fn(&SessionLogin) -> bool) -> u64 {
+        let (mut from, mut kicked) = (0, 0);
+        loop {
+            let table = self.lock();
+            let mut seen = 0;
+            for (id, entry) in table.entries.range(from..).take(KICK_STEP) {
+                (from, seen) = (id + 1, seen + 1);
+                if entry.login.as_ref().is_some_and(|login| is_meant(login)) {
+                    let tell = |stop: &mut Option<Stop>| {
+                        stop.is_none().then(|| *stop = Some(Stop::Kicked)).is_some()
+                    };
+                    kicked += u64::from(entry.stop.send_if_modified(tell));
+                }
+            }
+            if seen < KICK_STEP {
+                return kicked;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -190,8 +238,39 @@ impl Table {
         true
     }
 
+    fn set_login(&mut self, id: u64, login: Option<Arc<SessionLogin>>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.login, login.clone());
+        if let Some(before) = before {
+            self.count_columns(&before, false);
+        }
+        if let Some(login) = login {
+            self.count_columns(&login, true);
+        }
+    }
+
+    fn count_columns(&mut self, login: &SessionLogin, enters: bool) {
+        for (name, _) in &login.alternatives {
+            let has_room = self.columns.len() < COLUMNS_MAX;
+            match self.columns.get_mut(name) {
+                Some(count) if enters => *count += 1,
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) => {
+                    self.columns.remove(name);
+                }
+                None if enters && has_room => {
+                    self.columns.insert(name.clone(), 1);
+                }
+                None => {}
+            }
+        }
+    }
+
     fn remove(&mut self, id: u64) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(login) = &entry.login {
+            self.count_columns(login, false);
+        }
         if !entry.evicted {
             let lane = self.lane(entry.service);
             lane.staying = lane.staying.saturating_sub(1);
@@ -210,12 +289,19 @@ impl Seat {
         }
     }
 
+    /// Records whose session this is, and where it goes: it can be listed and kicked from now on. `None`: nobody's
+    /// any more.
+    pub fn set_login(&mut self, login: Option<SessionLogin>) {
+        if self.has_login || login.is_some() {
+            self.has_login = login.is_some();
+            self.registry.lock().set_login(self.id, login.map(Arc::new));
+        }
+    }
+
     /// Records that the session is logged in and forwards from now on; it is never evicted any more.
-    pub fn logged_in(&self, user: UserName, backend: SocketAddr) {
+    pub fn logged_in(&self) {
         let mut table = self.registry.lock();
-        let Some(entry) = table.entries.get_mut(&self.id) else { return };
-        entry.stage = Stage::Forwarding { user, backend };
-        let service = entry.service;
+        let Some(service) = table.entries.get(&self.id).map(|entry| entry.service) else { return };
         table.lane(service).forget(self.id);
     }
 
@@ -254,7 +340,7 @@ mod tests {
     async fn lm_01_the_oldest_before_login_gives_way() {
         let registry = Arc::new(Registry::default());
         let logged_in = registry.enter(Service::Imap, client(), 2).unwrap();
-        logged_in.logged_in("u".into(), client());
+        logged_in.logged_in();
         let mut old = registry.enter(Service::Imap, client(), 2).unwrap();
         let mut new = registry.enter(Service::Imap, client(), 2).expect("the old one gives way");
         assert_eq!(old.stopped().await, Stop::QueueFull);
@@ -286,7 +372,7 @@ mod tests {
     fn lm_03_forwarding_sessions_are_never_dropped() {
         let registry = Arc::new(Registry::default());
         let seat = registry.enter(Service::Imap, client(), 1).unwrap();
-        seat.logged_in("u".into(), client());
+        seat.logged_in();
         assert!(registry.enter(Service::Imap, client(), 1).is_none());
         drop(seat);
         assert!(registry.enter(Service::Imap, client(), 1).is_some());
@@ -303,6 +389,78 @@ mod tests {
         }
         drop(seats);
         registry.emptied().await;
-        assert!(registry.list().is_empty());
+        assert!(registry.is_empty());
+    }
+
+    fn login(user: &str, alternatives: &[(&str, &str)]) -> SessionLogin {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let alternatives = alternatives.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+        SessionLogin { user: user.into(), alternatives, hostname: None, backend: None }
+    }
+
+    #[tokio::test]
+    async fn w25_a_kick_counts_each_session_once() {
+        let registry = Arc::new(Registry::default());
+        let mut seats: Vec<_> = (0..KICK_STEP + 2)
+            .map(|n| {
+                let mut seat = registry.enter(Service::Imap, client(), usize::MAX).unwrap();
+                seat.set_login(Some(login(&format!("u{}", n % 2), &[])));
+                seat
+            })
+            .collect();
+        let is_meant = |login: &SessionLogin| login.user.as_bytes() == b"u1";
+        assert_eq!(registry.kick(is_meant), (KICK_STEP as u64 + 2) / 2);
+        assert_eq!(registry.kick(is_meant), 0, "they are told already");
+        assert_eq!(seats[1].stopped().await, Stop::Kicked);
+        assert!(seats[0].stop.borrow().is_none());
+        seats[0].set_login(None);
+        assert_eq!(registry.kick(|_| true), (KICK_STEP as u64 + 2) / 2 - 1, "nobody's session is not kicked");
+    }
+
+    #[test]
+    fn sessions_are_listed_newest_first_page_by_page() {
+        let registry = Arc::new(Registry::default());
+        let seats: Vec<_> = (0..5)
+            .map(|n| {
+                let mut seat = registry.enter(Service::Imap, client(), 9).unwrap();
+                seat.set_login((n != 2).then(|| login(&format!("u{n}"), &[])));
+                seat
+            })
+            .collect();
+        let (mut users, mut cursor) = (Vec::new(), None);
+        loop {
+            let (rows, next) = registry.page(cursor, 2);
+            users.extend(
+                rows.iter().map(|row| String::from_utf8_lossy(row.login.user.as_bytes()).into_owned()),
+            );
+            cursor = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(users, ["u4", "u3", "u1", "u0"]);
+        drop(seats);
+        assert_eq!(registry.page(None, 2).1, None);
+    }
+
+    #[test]
+    fn columns_are_those_of_the_live_sessions() {
+        let registry = Arc::new(Registry::default());
+        let mut seat = registry.enter(Service::Imap, client(), 9).unwrap();
+        seat.set_login(Some(login("a", &[("user_b", "1"), ("user_a", "2")])));
+        seat.set_login(Some(login("a", &[("user_a", "2")])));
+        let other = registry.enter(Service::Imap, client(), 9).map(|mut seat| {
+            seat.set_login(Some(login("b", &[("user_a", "3")])));
+            seat
+        });
+        assert_eq!(registry.columns(), [b"user_a"]);
+        drop(other);
+        assert_eq!(registry.columns(), [b"user_a"]);
+        let many: Vec<_> = (0..=COLUMNS_MAX).map(|n| format!("user_{n}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), "x")).collect();
+        seat.set_login(Some(login("a", &many)));
+        assert_eq!(registry.columns().len(), COLUMNS_MAX);
+        drop(seat);
+        assert!(registry.columns().is_empty());
     }
 }

@@ -10,4 +10,5 @@ pub mod dovecot;
 pub mod fake_auth;
 pub mod fake_backend;
 pub mod homing;
+pub mod ledger;
 pub mod mail_client;

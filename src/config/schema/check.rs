@@ -5,6 +5,7 @@ use super::{
     kind::{Kind, Verdict},
     known::{self, Known},
     nearest::nearest,
+    purpose::{Purpose, purpose},
     unused,
 };
 use crate::config::{
@@ -59,7 +60,7 @@ impl Walk<'_> {
                 self.names_only(block);
             }
             "service" if known::LOGIN_SERVICES.contains(&block.name.as_str()) => self.login_service(block),
-            "service" if block.name == "director" => self.director_service(block),
+            "service" if known::ADMIN_SERVICES.contains(&block.name.as_str()) => self.admin_service(block),
             "passdb" => {
                 for (name, setting) in &block.settings {
                     self.setting(name, setting, "passdb", known::PASSDB);
@@ -152,21 +153,34 @@ impl Walk<'_> {
         }
     }
 
-    /// The sockets for others; which of them are offered is for the one who reads them.
-    fn director_service(&mut self, block: &Block) {
-        for (name, setting) in &block.settings {
-            self.setting(name, setting, "service", known::LOGIN_SERVICE);
-        }
+    /// Of the director's services only some listeners count.
+    fn admin_service(&mut self, block: &Block) {
+        self.names_only(block);
+        self.values(block, known::LOGIN_SERVICE);
         for inner in &block.blocks {
-            if inner.kind == "inet_listener" {
-                self.report
-                    .ignored(&inner.position, format!("{}: not offered by this version", title(inner)));
-                self.names_only(inner);
-            } else if self.is_allowed(inner, block) {
-                for (name, setting) in &inner.settings {
-                    self.setting(name, setting, place_of(&inner.kind), known::SOCKET_LISTENER);
+            let table = match inner.kind.as_str() {
+                "unix_listener" | "fifo_listener" => known::SOCKET_LISTENER,
+                "inet_listener" => known::INET_LISTENER,
+                _ => &[],
+            };
+            match purpose(&block.name, inner) {
+                Purpose::Admin | Purpose::Ipc | Purpose::Question => self.values(inner, table),
+                Purpose::Ring => {
+                    let text = format!("{}: nothing listens there, this version has no ring", title(inner));
+                    self.report.warning(&inner.position, text);
                 }
-                self.inner_names(inner);
+                Purpose::Other => {
+                    self.report.ignored(&inner.position, format!("{}: not served", title(inner)));
+                }
+            }
+        }
+    }
+
+    /// The values of a block whose names have been looked at.
+    fn values(&mut self, block: &Block, table: &'static [Known]) {
+        for (name, setting) in &block.settings {
+            if let Some(known) = known::find(table, name) {
+                self.value(known, setting);
             }
         }
     }

@@ -149,6 +149,8 @@ pub(crate) const PASSDB: &[Known] = &[
 
 /// Services that Homing replaces.
 pub(crate) const LOGIN_SERVICES: &[&str] = &["imap-login", "pop3-login", "managesieve-login"];
+/// Services of which Homing has some sockets.
+pub(crate) const ADMIN_SERVICES: &[&str] = &["director", "ipc"];
 const PROTOCOLS: &[&str] = &["imap", "pop3", "sieve"];
 
 /// True if `protocol NAME` is about a protocol of Homing; `!NAME` is, whatever it excludes.

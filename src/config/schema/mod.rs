@@ -5,6 +5,7 @@ mod check;
 pub(crate) mod kind;
 pub(crate) mod known;
 mod nearest;
+pub(crate) mod purpose;
 mod unused;
 mod variables;
 

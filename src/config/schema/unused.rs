@@ -48,9 +48,12 @@ mod tests {
         let rows = TABLE.lines().filter(|line| !line.starts_with('#')).count();
         assert!(rows > 300);
         assert_eq!(BY_PLACE.len(), rows);
-        for (place, table) in
-            [("top", known::TOP), ("service", known::LOGIN_SERVICE), ("passdb", known::PASSDB)]
-        {
+        for (place, table) in [
+            ("top", known::TOP),
+            ("service", known::LOGIN_SERVICE),
+            ("unix_listener", known::SOCKET_LISTENER),
+            ("passdb", known::PASSDB),
+        ] {
             assert!(table.iter().all(|known| find(place, known.name).is_none()), "{place}");
         }
         assert!(find("top", "login_access_sockets").is_some_and(|unused| unused.warns));

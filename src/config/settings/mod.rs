@@ -1,6 +1,7 @@
 //! Typed settings, one file per room that reads them. Every value here is checked: a room never meets
 //! an unparsable one. How they are read from files is the business of the parent module.
 
+mod admin;
 mod auth;
 mod backend;
 mod director;
@@ -11,6 +12,7 @@ mod process;
 mod relay;
 mod tls;
 
+pub use admin::{AdminProtocol, AdminSettings, AdminSocket, SocketFile, SocketPlace};
 pub use auth::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings};
 pub use backend::{BackendSettings, ClientCertificate, SourceIps};
 pub use director::DirectorSettings;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub director: DirectorSettings,
     /// Sockets through which others ask the director.
     pub relay: RelaySettings,
+    /// Sockets for administrators.
+    pub admin: AdminSettings,
     /// Connections to backends.
     pub backend: BackendSettings,
 }

@@ -397,10 +397,6 @@ fn settings_for_some_connections_only() {
             "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
             "c.conf:3: service director: /run/dovecot/login/director would be asked by itself (login_auth_socket_path names the auth service's own socket)",
         ),
-        (
-            "service director {\n inet_listener {\n  port = 9090\n }\n}",
-            "c.conf:3: ignored: inet_listener: not offered by this version",
-        ),
         ("service imap-login {\n unix_listener x {\n }\n}", "c.conf:3: ignored: unix_listener x: not needed"),
         (
             "service imap-login {\n executable = imap-login director\n}",
@@ -508,4 +504,32 @@ fn all_problems_come_at_once_errors_first() {
         starts,
         ["c.conf:3: unknown", "c.conf:5: ssl:", "c.conf:6: '{'", "c.conf:4: warning:", "c.conf:2: ignored:"]
     );
+}
+
+#[test]
+fn sockets_for_administrators() {
+    for (text, problem) in [
+        (
+            "service director {\n unix_listener director-admin {\n  mode = 888\n }\n}",
+            "c.conf:4: mode: '888' is no mode (octal with a leading 0, like 0600; 0 for no socket)\n",
+        ),
+        (
+            "service director {\n unix_listener director-admin {\n  mod = 0600\n }\n}",
+            "c.conf:4: unknown setting mod in unix_listener, did you mean mode?\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
+            "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  ssl = yes\n  address = 127.0.0.1\n }\n}",
+            "c.conf:4: inet_listener director-admin: ssl and haproxy are not served for doveadm\n",
+        ),
+        (
+            "service director {\n inet_listener {\n  port = 9090\n }\n}",
+            "c.conf:3: warning: inet_listener: nothing listens there, this version has no ring\n",
+        ),
+    ] {
+        assert_report(text, problem);
+    }
 }

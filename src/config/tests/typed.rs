@@ -6,8 +6,8 @@ use homing_login::Service;
 
 use super::{Site, load, samples, site};
 use crate::config::settings::{
-    AuthSource, LogFormat, LogTarget, PassdbSettings, PasswdFileSettings, Pem, Settings, SocketRole,
-    SocketSettings, SslMode, StaticSettings, TlsVersion,
+    AdminSettings, AdminSocket, AuthSource, LogFormat, LogTarget, PassdbSettings, PasswdFileSettings, Pem,
+    Settings, SocketPlace, SocketRole, SocketSettings, SslMode, StaticSettings, TlsVersion,
 };
 
 fn settings(text: &str) -> Settings {
@@ -226,7 +226,6 @@ fn a_director_node_loads_as_it_stands() {
     assert_eq!(s.director.servers, ["10.0.0.1"]);
     assert!(matches!(s.auth.source, AuthSource::Embedded(ref databases) if databases.len() == 1));
     assert_eq!(s.listeners.len(), 6, "imap, pop3, sieve on both wildcard addresses");
-    assert!(outcome.report.to_string().contains("ignored: unix_listener director-admin: not offered"));
     let names: Vec<_> = s.relay.sockets.iter().map(|s| (s.path.to_str().unwrap(), s.role, s.mode)).collect();
     let in_order = [
         ("/run/dovecot/login/director", SocketRole::Logins, 0o666),
@@ -236,9 +235,14 @@ fn a_director_node_loads_as_it_stands() {
     assert_eq!(names, in_order);
     assert_eq!(s.relay.auth_login, PathBuf::from("/run/dovecot/auth-login"));
     assert_eq!(s.relay.auth_userdb, PathBuf::from("/run/dovecot/auth-userdb"));
-    for block in ["service ipc", "service doveadm", "protocol lmtp"] {
+    for block in ["service doveadm", "protocol lmtp"] {
         assert!(outcome.report.to_string().contains(&format!("ignored: {block}: not")), "{block}");
     }
+    assert!(outcome.report.to_string().contains("warning: inet_listener: nothing listens there"));
+    assert_eq!(
+        admin_sockets(&s.admin),
+        ["/run/dovecot/director-admin 600  ", "/run/dovecot/ipc 600 dovecot "]
+    );
 }
 
 fn socket(text: &str) -> Option<SocketSettings> {
@@ -320,4 +324,44 @@ fn the_examples_of_the_readme_load() {
     assert!(matches!(settings.auth.source, AuthSource::Socket(path) if path.ends_with("login/login")));
     assert_eq!(settings.process.login_user.as_deref(), Some("dovenull"));
     assert_eq!(settings.director.mail_servers.len(), 3);
+    assert_eq!(admin_sockets(&settings.admin).len(), 2, "Dovecot's are off, Homing's are on");
+}
+
+fn admin_sockets(admin: &AdminSettings) -> Vec<String> {
+    let show = |socket: &AdminSocket| match &socket.place {
+        SocketPlace::Unix(file) => {
+            let (user, group) = (file.user.as_deref(), file.group.as_deref());
+            let (user, group) = (user.unwrap_or_default(), group.unwrap_or_default());
+            format!("{} {:o} {user} {group}", file.path.display(), file.mode)
+        }
+        SocketPlace::Tcp(address) => address.to_string(),
+    };
+    admin.sockets.iter().map(show).collect()
+}
+
+#[test]
+fn admin_sockets_are_named_by_their_suffix() {
+    let sockets = |text: &str| admin_sockets(&settings(text).admin);
+    assert!(sockets("service director {\n unix_listener director-admin {\n }\n}").is_empty(), "no director");
+    let director = "base_dir = /b\ndirector_mail_servers = 10.0.0.1\n";
+    let with = |service: &str, more: &str| sockets(&format!("{director}service {service} {{\n{more}\n}}"));
+    assert_eq!(sockets(director), ["/b/director-admin 600  ", "/b/ipc 600  "]);
+    assert_eq!(
+        with("director", "unix_listener director-admin {\n mode = 0660\n user = u\n group = g\n }"),
+        ["/b/director-admin 660 u g", "/b/ipc 600  "]
+    );
+    assert_eq!(with("director", "unix_listener director-admin {\n mode = 0\n }"), ["/b/ipc 600  "]);
+    assert_eq!(with("ipc", "unix_listener ipc {\n mode = 00\n }"), ["/b/director-admin 600  "]);
+    assert_eq!(
+        with("director", "unix_listener /x/my-doveadm {\n }\n unix_listener login/director {\n }"),
+        ["/b/director-admin 600  ", "/x/my-doveadm 600  ", "/b/ipc 600  "]
+    );
+    assert_eq!(
+        with("director", "inet_listener director-doveadm {\n port = 9091\n address = 127.0.0.1\n }"),
+        ["/b/director-admin 600  ", "127.0.0.1:9091", "/b/ipc 600  "]
+    );
+    assert_eq!(
+        with("director", "inet_listener director-ring {\n port = 9090\n }\n inet_listener {\n port = 1\n }"),
+        sockets(director)
+    );
 }

@@ -194,7 +194,7 @@ fn configured<'a>(block: &'a Block, preset: Option<&Preset>) -> Wanted<'a> {
 }
 
 /// `*`, `::`, addresses and host names; what cannot be resolved is reported.
-fn addresses(name: &str, text: &str, position: &Position, report: &mut Report) -> Vec<IpAddr> {
+pub(super) fn addresses(name: &str, text: &str, position: &Position, report: &mut Report) -> Vec<IpAddr> {
     let mut ips: Vec<IpAddr> = Vec::new();
     for word in kind::words(text) {
         let found = match word {

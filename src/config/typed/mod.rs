@@ -1,5 +1,6 @@
 //! From the checked tree to typed settings: one file per room. What cannot be used is reported, with its line.
 
+mod admin;
 mod auth;
 mod backend;
 mod director;
@@ -21,8 +22,10 @@ use super::{grammar::Block, report::Report, settings::Settings};
 /// The settings of the whole program. They are worth something only if the report has no errors.
 pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
     let view = View::top(root);
+    let process = process::process(&view, report);
     Settings {
-        process: process::process(&view, report),
+        admin: admin::admin(root, &process.base_dir, report),
+        process,
         log: log::log(&view),
         tls: tls::tls(root, report),
         login: login::login(root),

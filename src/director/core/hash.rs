@@ -69,6 +69,11 @@ mod tests {
     }
 
     #[test]
+    fn dr_02_zero_becomes_one() {
+        assert_eq!(UserHash::from_number(0), UserHash::from_number(1));
+    }
+
+    #[test]
     fn all_username_vectors() {
         let table = include_str!("../../../tests/vectors/director_username_hash.tsv");
         let mut count = 0;

@@ -1,0 +1,147 @@
+//! What an administrator wants done or looked up, and the one line that answers it (spec/director.md 6.2).
+
+use std::num::NonZeroU32;
+
+use homing_doveadm::{
+    UserPattern,
+    director::{HostArgument, Refusal, Reply, Request, Scope, UserArgument, UserPlace, VHOSTS_MAX},
+};
+
+use super::Access;
+use crate::{
+    director::core::{Action, Flushing, Operation, OperationError, Origin, UserHash},
+    session::SessionLogin,
+};
+
+/// Does it. Kicks and moves are answered when they have begun, a flush when all its users have been looked at. Our
+/// kicks never wait for others, so `nowait` makes no difference.
+pub(super) async fn perform(access: &Access, request: Request) -> Reply {
+    let apply = |operation| reply(access.director.apply(Origin::Operator, operation).map(|_| ()));
+    match request {
+        Request::HostSet { host, vhosts } => set(access, host, vhosts),
+        Request::HostUpdate { host, vhosts } => update(access, host, vhosts),
+        Request::HostUp(ip) => apply(Operation::Up { ip }),
+        Request::HostDown(ip) => apply(Operation::Down { ip }),
+        Request::HostRemove(ip) => apply(Operation::RemoveHost { ip }),
+        Request::HostFlush(scope) => flush(access, scope, Flushing::Forced).await,
+        Request::HostResetUsers { scope, max_parallel } => {
+            let parallel = max_parallel.map(NonZeroU32::get);
+            flush(access, scope, Flushing::Safe { parallel }).await
+        }
+        Request::UserLookup { user, tag } => Reply::Place(look_up(access, &user, &tag)),
+        Request::UserMove { user, host } => {
+            let user = moved_user(access, &user);
+            apply(Operation::MoveUser { user, ip: host })
+        }
+        Request::UserKick { user, .. } => {
+            kick(access, &format!("{user:?}"), |login| user.matches(login.user.as_bytes()))
+        }
+        Request::UserKickAlt { field, value, .. } => {
+            kick(access, &format!("{value:?}"), |login| has_alternative(login, &field, &value))
+        }
+        Request::UserKickHash { hash, .. } => {
+            access.director.kick_hash(UserHash::from_number(hash.0), None);
+            Reply::Ok
+        }
+        Request::DirectorAdd(_) => Reply::Refused(Refusal::Other("this director runs alone".to_owned())),
+        Request::DirectorRemove(_) => Reply::NotFound,
+        // These are answered with rows.
+        Request::HostList
+        | Request::HostListRemoved
+        | Request::UserList(_)
+        | Request::DirectorList
+        | Request::Own(_) => Reply::TryAgain,
+    }
+}
+
+/// An alternative name fits.
+pub(super) fn has_alternative(login: &SessionLogin, field: &[u8], value: &UserPattern) -> bool {
+    login.alternatives.iter().any(|(name, found)| name == field && value.matches(found))
+}
+
+/// An empty tag is none, as in the reference; a known backend keeps its tag then.
+fn tag_of(host: &HostArgument) -> Option<Vec<u8>> {
+    host.tag.clone().filter(|tag| !tag.is_empty())
+}
+
+/// The number is checked first, as in the reference.
+fn set(access: &Access, host: HostArgument, vhosts: Option<u32>) -> Reply {
+    if vhosts.is_some_and(|vhosts| vhosts > VHOSTS_MAX) {
+        return Reply::Refused(Refusal::VhostsTooLarge);
+    }
+    let tag = tag_of(&host);
+    let operation = Operation::AddHost { ip: host.ip, hostname: None, tag, vhosts };
+    reply(access.director.apply(Origin::Operator, operation).map(|_| ()))
+}
+
+/// Unlike adding, this gives a known backend another tag (spec/director.md 10, W33).
+fn update(access: &Access, host: HostArgument, vhosts: u32) -> Reply {
+    if vhosts > VHOSTS_MAX {
+        return Reply::Refused(Refusal::VhostsTooLarge);
+    }
+    let (ip, director) = (host.ip, &access.director);
+    let retag = tag_of(&host)
+        .map_or(Ok(()), |tag| director.apply(Origin::Operator, Operation::SetTag { ip, tag }).map(|_| ()));
+    let weigh = || director.apply(Origin::Operator, Operation::SetVhosts { ip, vhosts }).map(|_| ());
+    reply(retag.and_then(|()| weigh()))
+}
+
+/// Goes on without the one who asked, should the connection end.
+async fn flush(access: &Access, scope: Scope, flush: Flushing) -> Reply {
+    let Ok(_place) = access.waiting.try_acquire() else { return Reply::TryAgain };
+    let operation = match scope {
+        Scope::All => Operation::FlushAll { tag: None, flush },
+        Scope::Host(ip) => Operation::FlushHost { ip, flush },
+    };
+    let begun = access.director.apply(Origin::Operator, operation);
+    let started = begun.as_ref().ok().and_then(|actions| {
+        actions.iter().find_map(|action| match action {
+            Action::FlushStarted { flush, .. } => Some(*flush),
+            _ => None,
+        })
+    });
+    if let Some(flush) = started {
+        access.director.flush_walked(flush).await;
+    }
+    reply(begun.map(|_| ()))
+}
+
+/// doveadm sends names here. A number may be a user's name all the same: it is one if such a user is mapped
+/// (spec/director.md 10, W23); else it is the hash that lists of users show.
+fn look_up(access: &Access, user: &UserArgument, tag: &[u8]) -> UserPlace {
+    let by_name = || access.director.lookup(tag, access.director.hash(user.as_bytes()));
+    let lookup = match user.hash() {
+        None => by_name(),
+        Some(hash) => {
+            let named = by_name();
+            let number = || access.director.lookup(tag, UserHash::from_number(hash.0));
+            if named.current.is_some() { named } else { number() }
+        }
+    };
+    let current = lookup.current.map(|row| (row.ip, row.expires.unix_secs()));
+    UserPlace { current, hashed: lookup.hashed, initial: lookup.initial }
+}
+
+/// doveadm sends hashes here, which it has made itself.
+fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
+    let hash = user.hash().map(|hash| UserHash::from_number(hash.0));
+    hash.unwrap_or_else(|| access.director.hash(user.as_bytes()))
+}
+
+/// Whoever is not there is as good as kicked.
+fn kick(access: &Access, whom: &str, is_meant: impl Fn(&SessionLogin) -> bool) -> Reply {
+    let sessions = access.registry.kick(is_meant);
+    tracing::info!(target: "homing::admin", "kick of {whom}: {sessions} sessions end");
+    Reply::Ok
+}
+
+fn reply(outcome: Result<(), OperationError>) -> Reply {
+    match outcome {
+        Ok(()) => Reply::Ok,
+        Err(OperationError::UnknownHost(_)) => Reply::NotFound,
+        Err(OperationError::BeingMoved | OperationError::TooManyFlushes) => Reply::TryAgain,
+        Err(OperationError::VhostsTooMany) => Reply::Refused(Refusal::VhostsTooLarge),
+        Err(OperationError::TagDiffers) => Reply::Refused(Refusal::TagFixed),
+        Err(other) => Reply::Refused(Refusal::Other(other.to_string())),
+    }
+}

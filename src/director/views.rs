@@ -1,0 +1,56 @@
+//! What administrators see of the tables, and what they wait for. Each call holds the lock for bounded work.
+
+use std::net::IpAddr;
+
+use super::{
+    Director,
+    core::{BackendRow, FlushId, Lookup, UserCursor, UserHash, UserRow},
+};
+
+/// Places of the user table that one call looks at: some hundred microseconds.
+const USERS_PAGE: usize = 500;
+
+impl Director {
+    /// The backends of the table in order, then those that are leaving.
+    pub fn backends(&self) -> Vec<BackendRow> {
+        self.tables.read(|core, _| core.backend_rows())
+    }
+
+    /// Backends that are configured but not in the table.
+    pub fn removed_hosts(&self) -> Vec<IpAddr> {
+        self.tables.read(|core, _| {
+            let configured = core.configured_hosts().iter().map(|host| host.ip);
+            configured.filter(|ip| !core.hosts().contains(*ip)).collect()
+        })
+    }
+
+    /// The hash of a user name.
+    pub fn hash(&self, user: &[u8]) -> UserHash {
+        self.tables.read(|core, _| core.hash(user))
+    }
+
+    /// Where a user is and would be, without changing anything.
+    pub fn lookup(&self, tag: &[u8], user: UserHash) -> Lookup {
+        self.tables.read(|core, now| core.lookup(now, tag, user))
+    }
+
+    /// Some mappings, and where to go on. Whoever goes on until there is no cursor meets every mapping that stayed,
+    /// once.
+    pub fn users(&self, from: UserCursor) -> (Vec<UserRow>, Option<UserCursor>) {
+        self.tables.read(|core, now| core.users(now, from, USERS_PAGE))
+    }
+
+    /// Returns when a flush has looked at all its users; their moves may be under way then (spec/director.md 4.7).
+    pub async fn flush_walked(&self, flush: FlushId) {
+        let mut news = self.tables.flush_news();
+        let walks =
+            || self.tables.read(|core, _| core.flushes().any(|known| known.flush == flush && !known.walked));
+        while walks() && news.changed().await.is_ok() {}
+    }
+
+    /// Ends the sessions of a user, those on one backend excepted. Returns how many; a session that is ending
+    /// already is not counted again.
+    pub fn kick_hash(&self, user: UserHash, except: Option<IpAddr>) -> u64 {
+        self.tables.kick(user, except)
+    }
+}
