@@ -28,6 +28,7 @@ pub(crate) fn purpose(service: &str, listener: &Block) -> Purpose {
         {
             Purpose::Ring
         }
+        ("director", "unix_listener", "ring") => Purpose::Ring,
         ("director", "unix_listener" | "fifo_listener", _) => Purpose::Question,
         ("ipc", "unix_listener", "ipc" | "client") => Purpose::Ipc,
         _ => Purpose::Other,

@@ -10,6 +10,7 @@ use crate::config::{
     schema::{
         kind,
         known::{LOGIN_SERVICE, SOCKET_LISTENER},
+        purpose::{Purpose, purpose},
     },
     settings::{RelaySettings, SocketRole, SocketSettings},
 };
@@ -23,7 +24,7 @@ const OFF_BY_DEFAULT: &[&str] = &["login/director", "login/proxy-notify"];
 pub(super) fn relay(root: &Block, report: &mut Report) -> RelaySettings {
     let top = View::top(root);
     let service = root.of_kind("service").find(|block| block.name == "director");
-    let sockets: Vec<_> = service.map(|service| sockets(service, &top, report)).unwrap_or_default();
+    let sockets: Vec<_> = service.map(|service| sockets(service, &top)).unwrap_or_default();
     let auth_login = login_socket(&top);
     let auth_userdb = userdb_socket(&top, &auth_login, &sockets);
     for own in sockets.iter().filter(|own| [&auth_login, &auth_userdb].contains(&&own.path)) {
@@ -49,35 +50,30 @@ fn in_base_dir(top: &View<'_>, path: &str) -> PathBuf {
     Path::new(&top.text("base_dir")).join(path)
 }
 
-fn sockets(service: &Block, top: &View<'_>, report: &mut Report) -> Vec<SocketSettings> {
-    let listeners = service.blocks.iter().filter(|block| block.kind != "inet_listener");
-    listeners.filter_map(|listener| socket(listener, top, report)).collect()
+fn sockets(service: &Block, top: &View<'_>) -> Vec<SocketSettings> {
+    let listeners = service.blocks.iter().filter(|block| purpose("director", block) == Purpose::Question);
+    listeners.filter_map(|listener| socket(listener, top)).collect()
 }
 
-fn socket(listener: &Block, top: &View<'_>, report: &mut Report) -> Option<SocketSettings> {
+fn socket(listener: &Block, top: &View<'_>) -> Option<SocketSettings> {
     let view = View::of_block(listener, SOCKET_LISTENER);
     let is_off = !view.is_set("mode") && OFF_BY_DEFAULT.contains(&listener.name.as_str());
     let mode = kind::mode(&view.text("mode")).filter(|mode| *mode != 0 && !is_off)?;
-    let Some(role) = role(&listener.kind, &listener.name) else {
-        let title = format!("{} {}", listener.kind, listener.name);
-        report.ignored(&listener.position, format!("{title}: not offered by this version"));
-        return None;
-    };
+    let role = role(&listener.kind, &listener.name);
     let path = in_base_dir(top, &listener.name);
     let text = |name| Some(view.text(name)).filter(|text| !text.is_empty());
     Some(SocketSettings { path, role, mode, user: text("user"), group: text("group") })
 }
 
-/// `None`: something else is spoken there.
-fn role(kind: &str, name: &str) -> Option<SocketRole> {
+/// What is spoken there.
+fn role(kind: &str, name: &str) -> SocketRole {
     if kind == "fifo_listener" {
-        return Some(SocketRole::RefreshFifo);
+        return SocketRole::RefreshFifo;
     }
     match name.rsplit(['/', '-']).next().unwrap_or_default() {
-        "userdb" => Some(SocketRole::Lookups),
-        "authreply" => Some(SocketRole::Answers),
-        "notify" => Some(SocketRole::Refreshes),
-        "admin" | "doveadm" | "ring" => None,
-        _ => Some(SocketRole::Logins),
+        "userdb" => SocketRole::Lookups,
+        "authreply" => SocketRole::Answers,
+        "notify" => SocketRole::Refreshes,
+        _ => SocketRole::Logins,
     }
 }
