@@ -23,7 +23,6 @@ use crate::{
 pub(super) async fn run(handover: Handover) {
     let Handover { client, target, placement, address, backend, backend_unread, backend_sent } = handover;
     let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
-    seat.logged_in();
     super::lift_limits(transport.socket());
     let mut live = shared.pacing.enter(address);
     let farewell =

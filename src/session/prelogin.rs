@@ -367,6 +367,8 @@ impl Dialogue {
                 let to = ProxyDestination { source, ..login.destination() };
                 self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
                 login.logged_in(transport, success.unread.clone(), sent);
+                // Before the client is told: from then on it counts on its place.
+                self.session.seat.logged_in();
                 self.frontend.handle(now, Input::LoggedIn(success));
             }
             Err(failed) => {
