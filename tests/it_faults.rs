@@ -150,13 +150,14 @@ fn a_client_that_waits_for_the_auth_service_is_not_taken_for_one_that_tries_noth
     let site = Site::start("127.20.8.1", |_| "proxy\thost=127.20.8.9".to_owned(), "");
     drop(site.client(Service::Imap));
     site.auth.stop();
-    wait_until(
-        || site.homing.log().matches(": EOF").count() >= 2,
-        "both connections to the service are gone",
-    );
-    let mut client = Client::connect(format!("{}:1143", site.ip).parse().unwrap());
-    assert_eq!(client.line(), "* OK Waiting for authentication process to respond..");
-    drop(client);
+    site.homing.wait_for_log("connect() failed: ");
+    let greeting = || {
+        let mut client = Client::connect(format!("{}:1143", site.ip).parse().unwrap());
+        client.line()
+    };
+    // The log tells of the first connection that is gone; until the other is, too, clients are greeted.
+    let waiting = "* OK Waiting for authentication process to respond..";
+    wait_until(|| greeting() == waiting, "both connections to the service are gone");
     site.homing.wait_for_log("(disconnected before auth was ready, waited 1");
     site.homing.wait_for_log("Warning: Auth process not responding, delayed sending initial response");
 }

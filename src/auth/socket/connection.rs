@@ -3,7 +3,6 @@
 
 use std::{
     io,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -56,39 +55,38 @@ fn hint(cause: &io::Error) -> &'static str {
 /// Keeps the link connected until the future is dropped.
 pub(super) async fn keep(shared: Arc<Shared>, link: Arc<Link>) {
     let mut backoff = Backoff::new(shared.timing);
-    let mut told = String::new();
     loop {
         let started = Instant::now();
-        let ended = serve(&shared, &link, &mut backoff, &mut told).await;
+        let ended = serve(&shared, &link, &mut backoff).await;
         let lost = link.disconnected(|| shared.refresh());
-        report(&shared.path, &ended.to_string(), lost, &mut told);
+        report(&shared, &ended.to_string(), lost);
         let pause = backoff.next(dice());
         sleep_until(started + pause).await;
     }
 }
 
-/// The same trouble is told once, until the service works again.
-fn report(path: &Path, ended: &str, lost: usize, told: &mut String) {
-    let path = path.display();
+/// The same trouble is told once, until the service works again, however many connections have it.
+fn report(shared: &Shared, ended: &str, lost: usize) {
+    let path = shared.path.display();
+    let is_news = shared.trouble.begins(ended);
     if lost > 0 {
         tracing::warn!(
             target: "homing::auth",
             "auth-client: conn unix:{path}: Auth connection closed with {lost} pending requests ({ended})"
         );
-    } else if told != ended {
+    } else if is_news {
         tracing::error!(target: "homing::auth", "auth-client: conn unix:{path}: {ended}");
     }
-    ended.clone_into(told);
 }
 
-fn recovered(path: &Path, told: &mut String) {
-    if !told.is_empty() {
-        tracing::info!(target: "homing::auth", "auth-client: conn unix:{}: connected again", path.display());
+fn recovered(shared: &Shared) {
+    if shared.trouble.ends() {
+        let path = shared.path.display();
+        tracing::info!(target: "homing::auth", "auth-client: conn unix:{path}: connected again");
     }
-    told.clear();
 }
 
-async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff, told: &mut String) -> Ended {
+async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Ended {
     let stream = match timeout(shared.timing.connect, UnixStream::connect(&shared.path)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Ended::Connect(error),
@@ -107,7 +105,7 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff, told: &mut S
             Ok(true) => {
                 conversation.opened = true;
                 backoff.reset();
-                recovered(&shared.path, told);
+                recovered(shared);
             }
             Ok(false) => {}
             Err(ended) => return ended,

@@ -5,6 +5,7 @@ mod backoff;
 mod connection;
 mod link;
 mod pool;
+mod trouble;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use homing_wire::Fields;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{CONNECTIONS, Timing, connection, link::Link};
+use super::{CONNECTIONS, Timing, connection, link::Link, trouble::Trouble};
 use crate::auth::{AuthError, Exchange};
 
 /// Keeps connections while it lives.
@@ -25,6 +25,7 @@ pub(in crate::auth) struct Pool {
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) timing: Timing,
+    pub(super) trouble: Trouble,
     links: Vec<Arc<Link>>,
     availability: watch::Sender<Option<Arc<[Mechanism]>>>,
 }
@@ -36,7 +37,13 @@ impl Pool {
             .map_err(|source| AuthError::SocketPath { path: path.to_owned(), source })?;
         let links: Vec<Arc<Link>> = (0..CONNECTIONS).map(|_| Arc::default()).collect();
         let availability = watch::Sender::new(None);
-        let shared = Arc::new(Shared { path: path.to_owned(), timing, links, availability });
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            timing,
+            trouble: Trouble::default(),
+            links,
+            availability,
+        });
         let stop = CancellationToken::new();
         for link in &shared.links {
             let (shared, link, stop) = (Arc::clone(&shared), Arc::clone(link), stop.clone());
