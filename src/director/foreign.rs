@@ -125,7 +125,8 @@ impl Director {
     }
 }
 
-/// Users whose foreign sessions have to end, each once; at most [`FOREIGN_USERS_MAX`], as only they have such sessions.
+/// Users whose foreign sessions have to end, each once; at most [`FOREIGN_USERS_MAX`], beyond which some are forgotten:
+/// their sessions end by themselves.
 #[derive(Debug, Default)]
 pub(super) struct ForeignKicks {
     users: Mutex<BTreeSet<UserHash>>,
@@ -136,6 +137,9 @@ impl ForeignKicks {
     pub(super) fn add(&self, users: impl IntoIterator<Item = UserHash>) {
         let mut kicked = self.lock();
         kicked.extend(users);
+        while kicked.len() > FOREIGN_USERS_MAX {
+            kicked.pop_first();
+        }
         if !kicked.is_empty() {
             self.added.notify_one();
         }

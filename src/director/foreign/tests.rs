@@ -276,3 +276,11 @@ async fn the_timer_gives_places_back_and_ends_with_the_director() {
     sooner.notify_one();
     tokio::time::timeout(Duration::from_secs(60), timer).await.unwrap().unwrap();
 }
+
+#[test]
+fn kicks_that_nobody_performs_do_not_grow_without_end() {
+    let kicks = ForeignKicks::default();
+    let users = 0..u32::try_from(FOREIGN_USERS_MAX).unwrap() + 10;
+    kicks.add(users.map(UserHash::from_number));
+    assert_eq!(kicks.lock().len(), FOREIGN_USERS_MAX);
+}
