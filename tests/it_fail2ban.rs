@@ -102,7 +102,6 @@ fn write_misses(log: &LoginLog, context: &LoginContext) {
     log.note(context, &Note::ClientId(hostile.to_owned()));
     log.note(context, &Note::PlaintextRefused);
     log.note(context, &Note::UnsupportedMechanism(hostile.to_owned()));
-    log.authenticate_failed(context, hostile);
     log.proxy_impossible(context, &context.user, hostile);
     let to = ProxyDestination {
         user: context.user.clone(),

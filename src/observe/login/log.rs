@@ -76,14 +76,6 @@ impl LoginLog {
         }
     }
 
-    /// With `auth_verbose`: the text a refused client was shown.
-    pub fn authenticate_failed(&self, context: &LoginContext, text: &str) {
-        if self.verbose {
-            let (name, text) = (mechanism(&context.mechanism), printable(text.as_bytes()));
-            self.write(Level::INFO, context, &format!("Authenticate {name} failed: {text}"));
-        }
-    }
-
     /// The auth service is slow: the greeting waits.
     pub fn greeting_delayed(&self, context: &LoginContext) {
         let text = "Auth process not responding, delayed sending initial response (greeting)";
