@@ -73,7 +73,7 @@ fn words(path: &Path, report: &Report, rehearsal: &Rehearsal, with_ignored: bool
     let hint = if has_hidden { " (--ignored lists what does nothing here)" } else { "" };
     let unknown = match rehearsal.unknown.len() {
         0 => String::new(),
-        count => format!(", {count} backend names without address"),
+        count => format!(", {count} of the backends' names without address"),
     };
     let summary = match rehearsal.refused {
         Some(_) => "would not start".to_owned(),
@@ -113,7 +113,7 @@ mod tests {
         let text = checked("director_mail_servers = none.invalid 10.0.0.1", false);
         let warning = "c.conf: warning: director_mail_servers: none.invalid has no address now; \
                        it takes no users until it has one\n";
-        assert_eq!(text, format!("{warning}c.conf: ok, 1 backend names without address\n"));
+        assert_eq!(text, format!("{warning}c.conf: ok, 1 of the backends' names without address\n"));
     }
 
     #[test]
