@@ -1,7 +1,7 @@
 //! How to end each session that this program forwards, beside the core's table of sessions: found by the place of the
 //! session there, without a search. It does not know why a session ends.
 
-use tokio_util::sync::CancellationToken;
+use super::line::SessionLine;
 
 use super::core::SessionKey;
 
@@ -11,12 +11,12 @@ const CHUNK: usize = 4096;
 /// Handles by session, for those that live. Foreign sessions have none.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    chunks: Vec<Vec<Option<CancellationToken>>>,
+    chunks: Vec<Vec<Option<SessionLine>>>,
 }
 
 impl Stops {
     /// Notes how to end a session that has just begun.
-    pub(super) fn add(&mut self, session: SessionKey, stop: CancellationToken) {
+    pub(super) fn add(&mut self, session: SessionKey, stop: SessionLine) {
         let (chunk, place) = place(session);
         while self.chunks.len() <= chunk {
             self.chunks.push(std::iter::repeat_with(|| None).take(CHUNK).collect());
@@ -27,7 +27,7 @@ impl Stops {
     }
 
     /// The handle of a session that lives.
-    pub(super) fn of(&self, session: SessionKey) -> Option<&CancellationToken> {
+    pub(super) fn of(&self, session: SessionKey) -> Option<&SessionLine> {
         let (chunk, place) = place(session);
         self.chunks.get(chunk)?.get(place)?.as_ref()
     }
