@@ -20,9 +20,9 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{config::settings::RelaySettings, director::Director};
+use crate::{config::settings::RelaySettings, director::Director, sockets::FileGuard};
 pub use bind::BindError;
-use bind::{Bound, Door, SocketFile};
+use bind::{Bound, Door};
 use desk::Desk;
 use serve::Shared;
 
@@ -49,7 +49,7 @@ pub struct Relay {
 #[derive(Debug)]
 pub struct Serving {
     _stop: DropGuard,
-    _files: Vec<SocketFile>,
+    _files: Vec<FileGuard>,
 }
 
 /// Why the sockets cannot be served.

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::settings::{DirectorSettings, SocketRole, SocketSettings},
+    config::settings::{DirectorSettings, SocketFile, SocketRole, SocketSettings},
     director::PlaceRequest,
 };
 
@@ -85,12 +85,9 @@ impl Site {
     async fn start(connections_max: usize, settings: DirectorSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let socket = |(name, role): (&str, _)| SocketSettings {
-            path: path(name),
-            role,
-            mode: 0o600,
-            user: None,
-            group: None,
+        let socket = |(name, role): (&str, _)| {
+            let file = SocketFile { path: path(name), mode: 0o600, user: None, group: None };
+            SocketSettings { role, file }
         };
         let relay = Relay::bind(&RelaySettings {
             sockets: SOCKETS.into_iter().map(socket).collect(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::SocketFile;
+
 /// What is offered; without sockets nothing is (spec/director.md 0.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelaySettings {
@@ -18,16 +20,10 @@ pub struct RelaySettings {
 /// One socket or fifo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketSettings {
-    /// Absolute path.
-    pub path: PathBuf,
     /// What is spoken there.
     pub role: SocketRole,
-    /// Permissions, never 0.
-    pub mode: u32,
-    /// Owner by name or number; `None`: who started the program.
-    pub user: Option<String>,
-    /// Group by name or number.
-    pub group: Option<String>,
+    /// Where it is, and whose.
+    pub file: SocketFile,
 }
 
 /// What is spoken at a socket. The end of its name tells it.

@@ -12,7 +12,7 @@ use crate::config::{
         known::{LOGIN_SERVICE, SOCKET_LISTENER},
         purpose::{Purpose, purpose},
     },
-    settings::{RelaySettings, SocketRole, SocketSettings},
+    settings::{RelaySettings, SocketFile, SocketRole, SocketSettings},
 };
 
 /// The socket for lookups of a Dovecot auth service, beside the one for login processes.
@@ -27,10 +27,10 @@ pub(super) fn relay(root: &Block, report: &mut Report) -> RelaySettings {
     let sockets: Vec<_> = service.map(|service| sockets(service, &top)).unwrap_or_default();
     let auth_login = login_socket(&top);
     let auth_userdb = userdb_socket(&top, &auth_login, &sockets);
-    for own in sockets.iter().filter(|own| [&auth_login, &auth_userdb].contains(&&own.path)) {
+    for own in sockets.iter().filter(|own| [&auth_login, &auth_userdb].contains(&&own.file.path)) {
         let text = format!(
             "service director: {} would be asked by itself (login_auth_socket_path names the auth service's own socket)",
-            own.path.display()
+            own.file.path.display()
         );
         report.error(service.map_or(&root.position, |block| &block.position), text);
     }
@@ -42,7 +42,7 @@ pub(super) fn relay(root: &Block, report: &mut Report) -> RelaySettings {
 /// `auth_socket_path` unless it is one of our own sockets: that is how others are told to ask the director.
 fn userdb_socket(top: &View<'_>, auth_login: &Path, own: &[SocketSettings]) -> PathBuf {
     let named = top.is_set("auth_socket_path").then(|| in_base_dir(top, &top.text("auth_socket_path")));
-    let foreign = named.filter(|path| own.iter().all(|socket| socket.path != *path));
+    let foreign = named.filter(|path| own.iter().all(|socket| socket.file.path != *path));
     foreign.unwrap_or_else(|| auth_login.with_file_name(USERDB_SOCKET))
 }
 
@@ -62,7 +62,8 @@ fn socket(listener: &Block, top: &View<'_>) -> Option<SocketSettings> {
     let role = role(&listener.kind, &listener.name);
     let path = in_base_dir(top, &listener.name);
     let text = |name| Some(view.text(name)).filter(|text| !text.is_empty());
-    Some(SocketSettings { path, role, mode, user: text("user"), group: text("group") })
+    let file = SocketFile { path, mode, user: text("user"), group: text("group") };
+    Some(SocketSettings { role, file })
 }
 
 /// What is spoken there.
