@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which rooms of `src/` each room may use. Every room may use `observe` and `config::settings`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("admin", &["director", "session", "sockets"]),
+    ("admin", &["director", "relay", "session", "sockets"]),
     (
         "app",
         &[

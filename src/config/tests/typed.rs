@@ -48,7 +48,7 @@ fn defaults() {
     assert_eq!(s.director.user_expire, Duration::from_secs(900));
     assert_eq!(s.director.username_hash, "%Lu");
     assert!(s.director.mail_servers.is_empty());
-    assert_eq!((s.director.parallel_moves_max, s.director.parallel_kicks_max), (100, 100));
+    assert_eq!((s.director.parallel_moves_max, s.relay.parallel_kicks_max), (100, 100));
     assert_eq!(s.backend.timeout, Duration::from_secs(30));
     assert_eq!(s.backend.reconnects_max, 3);
     assert_eq!(s.backend.disconnect_delay_max, Duration::ZERO);
@@ -295,7 +295,13 @@ fn the_relay_asks_the_auth_service_and_never_itself() {
         assert_eq!(relay.connections_max, 7);
     }
     let relay = settings("default_client_limit = 9").relay;
-    assert_eq!((relay.sockets.len(), relay.connections_max), (0, 9));
+    assert_eq!((relay.sockets.len(), relay.connections_max, relay.processes_max), (0, 9, 9));
+    let ipc = "service ipc {\nclient_limit = 3\nunix_listener login/ipc-proxy {\nuser = $default_login_user\n}\nunix_listener ipc {\n}\n}";
+    let relay =
+        settings(&format!("director_mail_servers = 10.0.0.1\ndirector_max_parallel_kicks = 5\n{ipc}")).relay;
+    let [hub] = relay.sockets.as_slice() else { panic!("{:?}", relay.sockets) };
+    assert_eq!((hub.role, hub.file.path.ends_with("login/ipc-proxy")), (SocketRole::LoginProcesses, true));
+    assert_eq!((relay.processes_max, relay.parallel_kicks_max), (3, 5));
 }
 
 #[test]
