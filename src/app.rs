@@ -137,7 +137,8 @@ impl App {
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let own = own_address(&settings.director.servers);
-        let admin = Admin::serve(admin, director.clone(), Arc::clone(sessions.registry()), own);
+        let (registry, foreign) = (Arc::clone(sessions.registry()), relay.foreign_sessions().clone());
+        let admin = Admin::serve(admin, director.clone(), registry, foreign, own);
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
             config,

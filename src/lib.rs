@@ -13,6 +13,7 @@
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
 //! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
+//! - [`sockets`]: makes socket files and removes them.
 //! - [`observe`]: log lines that fail2ban reads.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
@@ -32,5 +33,6 @@ pub mod listener;
 pub mod observe;
 pub mod relay;
 pub mod session;
+pub mod sockets;
 pub mod tls;
 pub mod transport;

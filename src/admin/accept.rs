@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Access, director, ipc,
-    socket::{AdminListener, FileGuard, Listening},
+    socket::{AdminListener, Listening},
     wire::Wire,
 };
-use crate::config::settings::AdminProtocol;
+use crate::{
+    config::settings::AdminProtocol,
+    sockets::{FileGuard, UnixSocket},
+};
 
 /// Pause after a failed accept: mostly descriptors are missing, and the connection is still there afterwards.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,8 +40,8 @@ enum Socket {
 impl Socket {
     fn new(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
-            Listening::Unix(socket, file) => {
-                Self::Unix { socket: UnixListener::from_std(socket)?, _file: file }
+            Listening::Unix(UnixSocket { listener, file }) => {
+                Self::Unix { socket: UnixListener::from_std(listener)?, _file: file }
             }
             Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
         })

@@ -30,7 +30,6 @@ fn settings(mail_servers: &str) -> DirectorSettings {
         user_expire: Duration::from_secs(900),
         user_kick_delay: Duration::ZERO,
         parallel_moves_max: 100,
-        parallel_kicks_max: 100,
         flush_socket: String::new(),
         master_user_separator: None,
     }
@@ -40,6 +39,7 @@ async fn access(mail_servers: &str) -> Access {
     Access {
         director: Director::new(&settings(mail_servers)).await.unwrap(),
         registry: Arc::default(),
+        foreign: ForeignSessions::none(),
         own: "127.0.0.1".parse().unwrap(),
         limits: Limits::default(),
         waiting: Arc::new(Semaphore::new(WAITING_MAX)),

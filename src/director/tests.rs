@@ -22,7 +22,6 @@ pub(super) fn settings(mail_servers: &str) -> DirectorSettings {
         user_expire: Duration::from_secs(900),
         user_kick_delay: Duration::from_millis(50),
         parallel_moves_max: 100,
-        parallel_kicks_max: 100,
         flush_socket: String::new(),
         master_user_separator: None,
     }

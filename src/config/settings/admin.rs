@@ -1,6 +1,8 @@
 //! Settings of the sockets for administrators.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+
+use super::SocketFile;
 
 /// Where administrators ask (spec/director.md 0.1, 5.6, 6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +36,4 @@ pub enum SocketPlace {
     Unix(SocketFile),
     /// An address. Nothing protects it: who reaches it may do everything.
     Tcp(SocketAddr),
-}
-
-/// A `unix_listener` block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketFile {
-    /// Absolute.
-    pub path: PathBuf,
-    /// Permissions; never 0, which means no socket.
-    pub mode: u32,
-    /// Whose it is, by name or number; `None`: that of the process that makes it.
-    pub user: Option<String>,
-    /// Likewise.
-    pub group: Option<String>,
 }

@@ -19,8 +19,6 @@ pub struct DirectorSettings {
     pub user_kick_delay: Duration,
     /// `director_max_parallel_moves`, at least 1.
     pub parallel_moves_max: u32,
-    /// `director_max_parallel_kicks`, at least 1.
-    pub parallel_kicks_max: u32,
     /// `director_flush_socket`.
     pub flush_socket: String,
     /// `auth_master_user_separator`: names are cut here before hashing.

@@ -260,14 +260,6 @@ fn protocols_and_listeners() {
             "protocols = imap lmtp",
             "warning: protocols: lmtp is not served by this version: nothing listens for it",
         ),
-        (
-            "director_flush_socket = flush",
-            "warning: director_flush_socket: has no effect: the flush program is not run by this version",
-        ),
-        (
-            "director_max_parallel_kicks = 5",
-            "warning: director_max_parallel_kicks: has no effect: sessions are inside this program, and all of a user's end at once",
-        ),
     ] {
         assert_report(text, &format!("c.conf:2: {problem}\n"));
     }
@@ -394,8 +386,12 @@ fn settings_for_some_connections_only() {
             "c.conf:4: unknown setting groups in fifo_listener, did you mean group?",
         ),
         (
-            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}\nservice ipc {\n unix_listener login/ipc-proxy {\n }\n}",
             "c.conf:3: service director: /run/dovecot/login/director would be asked by itself (login_auth_socket_path names the auth service's own socket)",
+        ),
+        (
+            "service director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "c.conf:2: warning: service director: login processes ask here, but cannot be told to end sessions: users whom they serve are moved only when nothing was heard of them for director_user_expire (service ipc { unix_listener login/ipc-proxy })",
         ),
         ("service imap-login {\n unix_listener x {\n }\n}", "c.conf:3: ignored: unix_listener x: not needed"),
         (

@@ -11,7 +11,6 @@ pub(super) fn director(view: &View<'_>, report: &mut Report) -> DirectorSettings
             "director_servers: this version runs as a single node; the other directors are not contacted";
         report.warning(view.position("director_servers"), text);
     }
-    warn_of_idle(view, report);
     DirectorSettings {
         mail_servers: words("director_mail_servers"),
         servers,
@@ -19,20 +18,7 @@ pub(super) fn director(view: &View<'_>, report: &mut Report) -> DirectorSettings
         user_expire: view.time("director_user_expire"),
         user_kick_delay: view.time("director_user_kick_delay"),
         parallel_moves_max: view.count("director_max_parallel_moves"),
-        parallel_kicks_max: view.count("director_max_parallel_kicks"),
         flush_socket: view.text("director_flush_socket"),
         master_user_separator: master_user_separator(view),
-    }
-}
-
-/// Settings that are understood but have no effect: an administrator may count on them.
-fn warn_of_idle(view: &View<'_>, report: &mut Report) {
-    for (name, why) in [
-        ("director_flush_socket", "the flush program is not run by this version"),
-        ("director_max_parallel_kicks", "sessions are inside this program, and all of a user's end at once"),
-    ] {
-        if view.is_set(name) {
-            report.warning(view.position(name), format!("{name}: has no effect: {why}"));
-        }
     }
 }
