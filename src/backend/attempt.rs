@@ -176,7 +176,10 @@ async fn tcp(
     }
 }
 
-pub(super) fn dialogue_for(request: &LoginRequest<'_>, known_capabilities: Option<String>) -> Box<dyn BackendDialogue> {
+pub(super) fn dialogue_for(
+    request: &LoginRequest<'_>,
+    known_capabilities: Option<String>,
+) -> Box<dyn BackendDialogue> {
     let target = request.target;
     let login = BackendLogin {
         user: target.destuser.clone(),

@@ -1,11 +1,7 @@
 //! Asks a backend how it is: the same connection, TLS and dialogue as a login, broken off at the wanted depth. It
 //! neither waits for nor adds to what logins know of the backend.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::Instant,
-};
+use std::{io, net::SocketAddr, time::Instant};
 
 use homing_login::{BackendDialogue, BackendInput, BackendOutput, BackendSuccess, Service};
 use thiserror::Error;
@@ -51,7 +47,7 @@ fn words(failure: &LoginFailure) -> String {
 
 pub(super) async fn probe(
     backends: &Backends,
-    request: LoginRequest<'_>,
+    mut request: LoginRequest<'_>,
     depth: Depth,
 ) -> Result<(), ProbeFailure> {
     let begun = Instant::now();
@@ -63,14 +59,16 @@ pub(super) async fn probe(
     if depth == Depth::Connect {
         return Ok(());
     }
+    // Backends that are told of clients are told of us.
+    request.client.remote = stream.local_addr().unwrap_or(request.client.remote);
+    request.client.local = destination;
     let dialogue = dialogue_for(&request, None);
     let mut dialogue: Box<dyn BackendDialogue> = match depth {
         Depth::Login => dialogue,
         Depth::Connect | Depth::Greeting => Box::new(UntilGreeting(dialogue)),
     };
     let times = (begun, deadline);
-    let talked =
-        converse(backends, &request, stream, dialogue.as_mut(), &mut Traces::default(), times).await;
+    let talked = converse(backends, &request, stream, dialogue.as_mut(), &mut Traces::default(), times).await;
     let (mut transport, _) = talked.map_err(|failure| ProbeFailure::Dialogue(Box::new(failure)))?;
     // The answer is known; a backend that is slow to say goodbye is not waited for.
     let _ = transport.write_all(farewell(request.client.service)).await;

@@ -106,19 +106,14 @@ fn warn_of_idle(top: &View<'_>, report: &mut Report) {
     }
 }
 
-fn warn_of_contradictions(
-    top: &View<'_>,
-    checks: &[CheckSettings],
-    auth: &AuthSource,
-    report: &mut Report,
-) {
+fn warn_of_contradictions(top: &View<'_>, checks: &[CheckSettings], auth: &AuthSource, report: &mut Report) {
     if top.text("director_mail_servers").is_empty() {
-        let text =
-            "health_check: has no effect without director_mail_servers: the auth service chooses the backends";
+        let text = "health_check: has no effect without director_mail_servers: the auth service chooses the backends";
         report.warning(top.position("health_check"), text);
     }
     if top.time("health_timeout") > top.time("health_interval") {
-        let text = "health_timeout: longer than health_interval, so backends that hang are checked less often";
+        let text =
+            "health_timeout: longer than health_interval, so backends that hang are checked less often";
         report.warning(top.position("health_timeout"), text);
     }
     let logs_in = checks.iter().any(|check| check.depth == CheckDepth::Login);
@@ -130,7 +125,8 @@ fn warn_of_contradictions(
     let ports: Vec<u16> = databases.iter().flat_map(ports).collect();
     for check in checks.iter().filter(|check| !ports.is_empty() && !ports.contains(&check.port)) {
         let (name, port) = (check.service.auth_name(), check.port);
-        let text = format!("health_port: {name} is checked at port {port}, but the passdb sends logins to another");
+        let text =
+            format!("health_port: {name} is checked at port {port}, but the passdb sends logins to another");
         report.warning(top.position("health_check"), text);
     }
 }
