@@ -1,9 +1,7 @@
 //! How to end each session that this program forwards, beside the core's table of sessions: found by the place of the
 //! session there, without a search. It does not know why a session ends.
 
-use super::line::SessionLine;
-
-use super::core::SessionKey;
+use super::{core::SessionKey, line::SessionLine};
 
 /// Sessions per chunk: 32 KiB, what one growth allocates. No growth copies anything.
 const CHUNK: usize = 4096;
