@@ -76,9 +76,14 @@ impl Core {
         Some(drain)
     }
 
-    /// Ends the drains of backends that take new users again.
+    /// Ends the drains of backends that take new users again. A backend that is removed takes none, and has no weight to
+    /// be restored.
     pub(super) fn end_contradicted_drains(&mut self, origin: Origin, actions: &mut Vec<Action>) {
-        let has_weight = |ip: &IpAddr| self.hosts().get(*ip).is_some_and(|host| host.vhosts > 0);
+        let table = self.backends.table();
+        for (_, drain) in self.drains.active.iter_mut().filter(|(ip, _)| !table.contains(**ip)) {
+            drain.vhosts_before.get_or_insert(0);
+        }
+        let has_weight = |ip: &IpAddr| table.get(*ip).is_some_and(|host| host.vhosts > 0);
         let closed = self.drains.active.iter().filter(|(_, drain)| drain.vhosts_before.is_some());
         let over: Vec<_> = closed.map(|(ip, _)| *ip).filter(has_weight).collect();
         for ip in over {
@@ -292,9 +297,8 @@ impl Core {
         if is_busy && drain.patience.is_none_or(|patience| now < patience) {
             return drain.note_busy();
         }
-        if held && !drain.pace.take(now) {
-            // Looked at too early: met again in the next round.
-            return drain.note_busy();
+        if held {
+            drain.pace.take(now);
         }
         let reason = Reason { cause: Cause::Drained(drain.origin), flush: None };
         self.start_move(slot, target, reason, actions);
