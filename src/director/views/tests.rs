@@ -138,7 +138,7 @@ async fn w41_a_drain_goes_on_without_the_one_who_asked() {
 }
 
 #[tokio::test]
-async fn w22_an_explanation_tells_where_and_why() {
+async fn an_explanation_tells_where_and_why() {
     let director = three().await;
     let user = director.hash(b"foo");
     let unknown = director.explain(b"", user);
