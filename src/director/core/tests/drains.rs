@@ -264,6 +264,8 @@ fn a_health_check_does_not_end_a_drain() {
     core.apply_as(Origin::Health, Operation::Down { ip: ip(HERE) }).unwrap();
     core.drain();
     core.apply_as(Origin::Health, Operation::Up { ip: ip(HERE) }).unwrap();
+    let raise = Operation::SetVhosts { ip: ip(HERE), vhosts: 20 };
+    assert_eq!(core.apply_as(Origin::Health, raise), Err(OperationError::HeldDown(ip(HERE))), "a slow start");
     core.pass(0);
     assert_eq!(core.state(), DrainState::Safe);
 }
