@@ -137,3 +137,6 @@ impl Director {
         self.tables.kick(user, except)
     }
 }
+
+#[cfg(test)]
+mod tests;

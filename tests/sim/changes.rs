@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use homing::director::core::{Host, Operation, OperationError, Origin};
+use homing::director::core::{DrainEnd, Host, Operation, OperationError, Origin};
 
 use super::model::{Backend, Life, Model, Who};
 
@@ -12,7 +12,14 @@ impl Model {
     pub fn change(&mut self, origin: Origin, operation: &Operation) -> Result<(), OperationError> {
         match operation {
             Operation::AddHost { ip, tag, vhosts, .. } => self.add_host(*ip, tag.as_deref(), *vhosts)?,
-            Operation::SetVhosts { ip, vhosts } => self.host(*ip)?.host.vhosts = *vhosts,
+            Operation::SetVhosts { ip, vhosts } => {
+                let is_drained = self.drains.iter().any(|drain| drain.ip == *ip);
+                let host = self.host(*ip)?;
+                if origin == Origin::Health && *vhosts > 0 && is_drained {
+                    return Err(OperationError::HeldDown(*ip));
+                }
+                host.host.vhosts = *vhosts;
+            }
             Operation::Up { ip } => self.set_up(origin, *ip, true)?,
             Operation::Down { ip } => self.set_up(origin, *ip, false)?,
             Operation::RemoveHost { ip } => self.host(*ip)?.in_table = false,
@@ -26,6 +33,7 @@ impl Model {
         }
         self.version += 1;
         self.forget_strays();
+        self.review_drains(origin);
         Ok(())
     }
 
@@ -85,6 +93,9 @@ impl Model {
             if !up && serving == [ip] {
                 return Err(OperationError::LastUsable(ip));
             }
+        }
+        if up && origin == Origin::Operator {
+            self.owe_end(ip, DrainEnd::BackInUse(origin));
         }
         let backend = self.host(ip)?;
         (backend.host.up, backend.changed_by) = (up, Some(origin));

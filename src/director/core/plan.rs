@@ -9,6 +9,8 @@ use std::{
 use super::{
     Core, Flushing, Moment, Operation, OperationError, Origin, Ring, Table, UserCursor, UserHash, UserKey,
     backends::{Backend, HostNumber},
+    drains::DrainLimits,
+    flush::parallel_limit,
     users::User,
 };
 
@@ -213,8 +215,16 @@ impl Core {
         match operation {
             Operation::Configure(table) => self.check_naming(&table.rules)?,
             // Users who are held make known what is not in the table any more.
-            Operation::Drain { ip, .. } | Operation::FlushHost { ip, .. } => {
+            Operation::Drain { ip, draining } => {
                 self.check_in_use(*ip)?;
+                DrainLimits::try_from(*draining)?;
+                is_known = true;
+            }
+            Operation::FlushHost { ip, flush } => {
+                self.check_in_use(*ip)?;
+                if let Flushing::Safe { parallel } = flush {
+                    parallel_limit(*parallel)?;
+                }
                 is_known = true;
             }
             Operation::StopFlush { flush } => {
@@ -251,12 +261,16 @@ impl Core {
         let Some(row) = self.mapping(now, user) else { return Ok(()) };
         let Some(from) = self.backends.row(row.host).map(|row| row.host.ip) else { return Ok(()) };
         let count = PlanCount { users: 1, sessions: u64::from(row.sessions) };
-        match self.moves.get(user) {
-            Some(moving) if !moving.is_stuck() && moving.to != Some(ip) => Err(OperationError::BeingMoved),
-            Some(moving) if !moving.is_stuck() => Ok(planner.kept = count),
-            _ if from == ip => Ok(planner.kept = count),
-            _ => Ok(add(&mut planner.moves, from, Some(ip), count)),
+        let moving = self.moves.get(user).filter(|moving| !moving.is_stuck());
+        if moving.is_some_and(|moving| moving.to != Some(ip)) {
+            return Err(OperationError::BeingMoved);
         }
+        if moving.is_some() || from == ip {
+            planner.kept = count;
+        } else {
+            add(&mut planner.moves, from, Some(ip), count);
+        }
+        Ok(())
     }
 
     fn plan_kick(&self, hash: UserHash, planner: &mut Planner) {
