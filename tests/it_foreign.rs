@@ -288,6 +288,8 @@ fn w01_a_login_in_progress_in_another_process_keeps_the_user_from_a_second_backe
     let mut waiting = Client::greeted(site.net.dovecot(IMAP));
     waiting.send(format!("a LOGIN foo {PASSWORD}\r\n").as_bytes());
     let (mut there, _) = slow.accept().unwrap();
+    // Longer than any answer is taken to be on the way.
+    std::thread::sleep(Duration::from_secs(2));
     site.doveadm(&format!("director move foo {}", site.net.at(11)));
     // A second login, through Homing: it must wait for the first.
     let mut next = Client::greeted(site.net.homing());

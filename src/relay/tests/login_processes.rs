@@ -126,6 +126,7 @@ async fn assert_foo_stays_moving(site: &Site) {
 async fn w01_a_login_process_that_has_not_come_to_the_hub_keeps_the_user_waiting() {
     let site = Site::with("10.1.0.1 10.1.0.2 10.1.0.3").await;
     let _login = site.foreign_login().await;
+    tokio::time::sleep(hub::logins::SETTLE_TIME).await;
     site.move_foo("10.1.0.1");
     // Nobody is there to be kicked, which says nothing.
     assert_foo_stays_moving(&site).await;
