@@ -18,6 +18,7 @@ use super::{
     core::{
         Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
     },
+    flush_program::{FlushJob, FlushJobs},
     foreign::ForeignKicks,
     told,
 };
@@ -34,6 +35,7 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
+    flush_jobs: Arc<FlushJobs>,
     /// Tells that a flush is further.
     flushes: watch::Sender<()>,
 }
@@ -55,7 +57,8 @@ impl Tables {
         let state = State { core, configured, stops: HashMap::new(), timer: None };
         let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
         let foreign_kicks = ForeignKicks::default();
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
+        let flush_jobs = Arc::default();
+        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flush_jobs, flushes }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -97,6 +100,11 @@ impl Tables {
     /// Users whose foreign sessions have to end.
     pub(super) fn foreign_kicks(&self) -> &ForeignKicks {
         &self.foreign_kicks
+    }
+
+    /// Runs of the flush program that are due.
+    pub(super) fn flush_jobs(&self) -> &Arc<FlushJobs> {
+        &self.flush_jobs
     }
 
     /// Registers a session, or says why that has to wait. Without `stop` it is a foreign one.
@@ -183,6 +191,11 @@ impl Tables {
         actions.iter().for_each(told::tell);
         stops.iter().for_each(CancellationToken::cancel);
         self.foreign_kicks.add(foreign);
+        self.flush_jobs.add(actions.iter().filter_map(|action| match action {
+            Action::RunFlush(program) => Some(FlushJob::Run(program.clone())),
+            Action::AbortFlush { run } => Some(FlushJob::Abort(*run)),
+            _ => None,
+        }));
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }

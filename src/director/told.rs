@@ -7,7 +7,6 @@ use super::core::{Action, Host};
 /// One line per event; nothing for what is performed rather than told.
 pub(super) fn tell(action: &Action) {
     match action {
-        // The rules of this program have no flush program, so none is asked for.
         Action::Kick { .. }
         | Action::Wake { .. }
         | Action::WakeAll

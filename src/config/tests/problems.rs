@@ -273,6 +273,27 @@ fn protocols_and_listeners() {
 }
 
 #[test]
+fn flush_programs() {
+    for fine in ["unix:/flush-%h", "tcp:%{ip}:2000", "tcp:[::1]:2000"] {
+        assert_report(&format!("director_flush_socket = {fine}"), "");
+    }
+    for (value, problem) in [
+        ("flush", "'flush' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:host", "'tcp:host' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp::1", "'tcp::1' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:x:99999", "'tcp:x:99999' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("unix:/%Lh", "'unix:/%Lh': variables have no modifiers here (%i, %h, %{ip}, %{host})"),
+        (
+            "exec:/bin/flush",
+            "programs are not started by this version: let a service with executable = script serve a unix_listener, and name that (unix:PATH)",
+        ),
+    ] {
+        let expected = format!("c.conf:2: director_flush_socket: {problem}\n");
+        assert_report(&format!("director_flush_socket = {value}"), &expected);
+    }
+}
+
+#[test]
 fn listeners_that_do_not_do_what_was_meant() {
     for (text, problem) in [
         ("", "inet_listener x: without port nothing listens"),
