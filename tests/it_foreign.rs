@@ -26,6 +26,7 @@ use support::{
 const PASSWORD: &str = "correct-horse";
 const IMAP: u16 = 143;
 const SUBMISSION: u16 = 587;
+const HTTP: u16 = 8080;
 
 /// Addresses of one site: 127.46.N.x.
 #[derive(Clone, Copy)]
@@ -88,6 +89,7 @@ fn front(net: Net) -> Dovecot {
          passdb {{\n driver = static\n args = nopassword=y proxy=y\n}}\n\
          service auth {{\n unix_listener auth-login {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener login/ipc-proxy {{\n  mode = 0\n }}\n}}\n\
+         service doveadm {{\n inet_listener http {{\n  port = {HTTP}\n }}\n}}\ndoveadm_api_key = {PASSWORD}\n\
          service imap-login {{\n executable = imap-login director\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
         submission("submission-login director"),
         ip = net.at(1)
@@ -313,4 +315,49 @@ fn w01_a_login_in_progress_in_another_process_keeps_the_user_from_a_second_backe
     waiting.rest();
     until_logged_in(&mut next);
     assert_eq!(site.home("foo", 1), site.net.at(11));
+}
+
+impl Site {
+    /// A command through the real doveadm's HTTP interface; what it answers.
+    fn over_http(&self, command: &str, parameters: &str) -> String {
+        let socket = self.homing.folder().join("director-admin");
+        let body = format!(r#"[["{command}",{{"socketPath":"{}"{parameters}}},"tag"]]"#, socket.display());
+        let key = encode_base64(PASSWORD.as_bytes());
+        let request = format!(
+            "POST /doveadm/v1 HTTP/1.0\r\nHost: x\r\nAuthorization: X-Dovecot-API {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.net.dovecot(HTTP)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(" 200 "), "{answer}");
+        answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
+    }
+}
+
+#[test]
+fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
+    let Some(site) = Site::start(Net(4), &[], &[11, 12]) else { return };
+    let done = r#"[["doveadmResponse",[],"tag"]]"#;
+    let where_is_foo = || site.over_http("directorStatus", r#","user":"foo""#);
+    assert!(where_is_foo().contains(r#""status":"n/a""#));
+    assert_eq!(site.over_http("directorMove", r#","user":"foo","host":"127.46.4.11""#), done);
+    assert!(where_is_foo().contains(r#""status":"127.46.4.11""#));
+    assert_eq!(site.over_http("directorDown", r#","host":"127.46.4.12""#), done);
+    assert_eq!(site.over_http("directorUpdate", r#","host":"127.46.4.12","vhostCount":"7""#), done);
+    let status = site.over_http("directorStatus", "");
+    let first = r#"{"mail server ip":"127.46.4.11","tag":"","vhosts":"100","state":"up","state-changed":"-","users":"1"}"#;
+    assert!(status.contains(first), "{status}");
+    assert!(status.contains(r#""vhosts":"7","state":"down""#), "{status}");
+    assert!(site.over_http("directorDump", "").contains(r#""host":"127.46.4.12","vhost_count":"7""#));
+    for (command, parameters) in
+        [("directorFlush", r#","host":"127.46.4.11""#), ("directorKick", r#","user":"foo""#)]
+    {
+        assert_eq!(site.over_http(command, parameters), done, "{command}");
+    }
+    let unknown = site.over_http("directorRemove", r#","host":"127.46.4.99""#);
+    assert!(unknown.contains(r#""exitCode":68"#), "{unknown}");
 }

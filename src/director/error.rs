@@ -35,7 +35,7 @@ pub enum PlaceError {
     NoDirector,
     /// No usable backend with this tag, or the user was being moved, for the whole time. Told as a temporary failure
     /// (spec/director.md 8.1).
-    #[error("Timeout because {wait} - queued for {waited_secs} secs (user hash {hash}, tag '{tag}')")]
+    #[error("Timeout because {wait} - queued for {waited_secs} secs (hash={hash}, tag={tag})")]
     Timeout {
         /// The last reason.
         wait: Wait,

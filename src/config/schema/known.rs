@@ -50,6 +50,7 @@ pub(crate) const TOP: &[Known] = &[
     known("default_client_limit", Kind::Count(0), "1000"),
     known("default_login_user", Kind::Text, "dovenull"),
     known("default_process_limit", Kind::Count(0), "100"),
+    known("director_admin_networks", Kind::Networks, ""),
     known("director_flush_socket", Kind::Template(&FLUSH_SOCKET), ""),
     known("director_mail_servers", Kind::MailServers, ""),
     known("director_max_parallel_kicks", Kind::Count(1), "100"),

@@ -536,7 +536,15 @@ fn sockets_for_administrators() {
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
-            "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
+            "c.conf:4: warning: inet_listener director-admin: only this machine may connect; director_admin_networks names others\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\ndirector_admin_networks = 10.0.0.0/8\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
+            "c.conf:5: warning: inet_listener director-admin: whoever is in director_admin_networks rules the director; there is no password\n",
+        ),
+        (
+            "director_admin_networks = 10.0.0.0/33",
+            "c.conf:2: director_admin_networks: '10.0.0.0/33' is no network (like 10.0.0.0/8) or IP address\n",
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  ssl = yes\n  address = 127.0.0.1\n }\n}",
