@@ -279,14 +279,15 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
-        if old.relay != new.relay {
-            tracing::warn!(target: "homing::app", "a changed socket of service director {fixed}");
+        let is_relaying = !old.relay.sockets.is_empty() || !new.relay.sockets.is_empty();
+        if is_relaying && old.relay != new.relay {
+            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc, or a limit of theirs, {fixed}");
         }
         if old.process.instance_name != new.process.instance_name {
             tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
         }
         if old.admin != new.admin {
-            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc {fixed}");
+            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc, or director_admin_networks, {fixed}");
         }
     }
 

@@ -6,6 +6,7 @@ use homing_doveadm::{
     director::{HostArgument, Refusal, Reply, Request, Scope, UserArgument, UserPlace, VHOSTS_MAX},
     ipc::Command,
 };
+use homing_wire::printable;
 
 use super::{Access, ipc};
 use crate::director::core::{Action, Flushing, Operation, OperationError, Origin, UserHash};
@@ -31,11 +32,11 @@ pub(super) async fn perform(access: &Access, request: Request) -> Reply {
             apply(Operation::MoveUser { user, ip: host })
         }
         Request::UserKick { user, .. } => {
-            let whom = format!("{user:?}");
+            let whom = printable(user.as_bytes());
             kick(access, &whom, Command::Kick(vec![user])).await
         }
         Request::UserKickAlt { field, value, .. } => {
-            let whom = format!("{value:?}");
+            let whom = format!("{}={}", printable(&field), printable(value.as_bytes()));
             kick(access, &whom, Command::KickAlt { field, values: vec![value] }).await
         }
         Request::UserKickHash { hash, .. } => {

@@ -31,7 +31,7 @@ pub(super) async fn talk(mut wire: Wire, access: &Access) -> io::Result<()> {
                 Err(refusal) => server.answer(&Answer::Refused(refusal)),
             },
             Some(ServerEvent::Close(error)) => {
-                tracing::warn!(target: "homing::admin", "{error}; the connection is closed");
+                tracing::error!(target: "homing::admin", "{error}; the connection is closed");
                 return wire.send(server.poll_transmit()).await;
             }
             None => {

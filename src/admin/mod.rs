@@ -15,6 +15,7 @@ mod tests;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ struct Access {
     foreign: ForeignSessions,
     /// Our address in the ring that we are alone in.
     own: IpAddr,
+    /// Who may connect over TCP beside this machine.
+    networks: Arc<[IpNet]>,
     limits: Limits,
     waiting: Arc<Semaphore>,
 }
@@ -76,11 +79,13 @@ impl Admin {
         foreign: ForeignSessions,
         own: IpAddr,
     ) -> Self {
-        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
-        let access = Access { director, registry, foreign, own, limits: Limits::default(), waiting };
+        let AdminSockets { listeners, networks } = sockets;
+        let (waiting, networks) = (Arc::new(Semaphore::new(WAITING_MAX)), networks.into());
+        let access =
+            Access { director, registry, foreign, own, networks, limits: Limits::default(), waiting };
         let stop = CancellationToken::new();
         let serve = |socket| tokio::spawn(accept::serve(socket, access.clone(), stop.clone()));
-        Self { tasks: sockets.0.into_iter().map(serve).collect(), stop }
+        Self { tasks: listeners.into_iter().map(serve).collect(), stop }
     }
 
     /// Closes the sockets and their connections, and removes their files.

@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
+use ipnet::IpNet;
 use socket2::{Domain, Socket, Type};
 
 use crate::{
@@ -19,7 +20,11 @@ const BACKLOG: i32 = 128;
 
 /// Sockets that listen but are not accepted from yet.
 #[derive(Default)]
-pub struct AdminSockets(pub(super) Vec<AdminListener>);
+pub struct AdminSockets {
+    pub(super) listeners: Vec<AdminListener>,
+    /// Who may connect over TCP beside this machine.
+    pub(super) networks: Vec<IpNet>,
+}
 
 /// One of them.
 pub(super) struct AdminListener {
@@ -53,7 +58,7 @@ impl AdminSockets {
             };
             sockets.extend(made.map(|socket| AdminListener { protocol, name, socket }));
         }
-        Self(sockets)
+        Self { listeners: sockets, networks: settings.networks.clone() }
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::core::{Action, DrainState, Host};
+use super::core::{Action, DrainState, Host, Origin};
 
 /// One line per event; nothing for what is performed rather than told.
 pub(super) fn tell(action: &Action) {
     match action {
-        // The rules of this program have no flush program, so none is asked for.
         Action::Kick { .. }
         | Action::Wake { .. }
         | Action::WakeAll
@@ -44,7 +43,7 @@ pub(super) fn tell(action: &Action) {
         ),
         Action::HostAdded { host, origin } => tracing::info!("backend {} added by {origin}", host.ip),
         Action::HostChanged { before, after, origin } => {
-            tracing::info!("backend {} changed by {origin}: {} -> {}", after.ip, shown(before), shown(after));
+            changes(before, after, *origin).iter().for_each(|line| tracing::info!("{line}"));
         }
         Action::HostDiffers { said, is } => {
             let is = is.as_ref().map_or_else(|| "not there".to_owned(), |is| shown(is));
@@ -74,6 +73,27 @@ fn drain(ip: IpAddr, state: DrainState) {
     }
 }
 
+/// The words of the reference where it has some (spec/director.md 4), since scripts look for them.
+fn changes(before: &Host, after: &Host, origin: Origin) -> Vec<String> {
+    let (ip, mut lines) = (after.ip, Vec::new());
+    let who = match origin {
+        Origin::Operator => "doveadm".to_owned(),
+        other => other.to_string(),
+    };
+    if before.up != after.up {
+        let (state, vhosts) = (if after.up { "up" } else { "down" }, before.vhosts);
+        lines.push(format!("{who}: Host {ip} changed {state} (vhost_count={vhosts})"));
+    }
+    if before.vhosts != after.vhosts {
+        let (old, new) = (before.vhosts, after.vhosts);
+        lines.push(format!("{who}: Host {ip} vhost count changed from {old} to {new}"));
+    }
+    if before.tag != after.tag || before.hostname != after.hostname {
+        lines.push(format!("{who}: Host {ip} changed: {} -> {}", shown(before), shown(after)));
+    }
+    lines
+}
+
 fn place(ip: Option<IpAddr>) -> String {
     ip.map_or_else(|| "nowhere".to_owned(), |ip| ip.to_string())
 }
@@ -82,4 +102,29 @@ fn shown(host: &Host) -> String {
     let state = if host.up { "up" } else { "down" };
     let name = host.hostname.as_deref().unwrap_or("-");
     format!("{state}, vhosts {}, tag '{}', name {name}", host.vhosts, homing_wire::printable(&host.tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dr_91_changes_of_backends_are_told_in_the_words_of_the_reference() {
+        let before = Host::new("10.0.0.9".parse().unwrap(), None, Vec::new());
+        let down = Host { up: false, vhosts: 50, ..before.clone() };
+        assert_eq!(
+            changes(&before, &down, Origin::Operator),
+            [
+                "doveadm: Host 10.0.0.9 changed down (vhost_count=100)",
+                "doveadm: Host 10.0.0.9 vhost count changed from 100 to 50"
+            ]
+        );
+        assert_eq!(
+            changes(&Host { vhosts: 100, ..down }, &before, Origin::Health),
+            ["health check: Host 10.0.0.9 changed up (vhost_count=100)"]
+        );
+        let tagged = Host { tag: b"blue".to_vec(), ..before.clone() };
+        let [line] = &*changes(&before, &tagged, Origin::Operator) else { panic!() };
+        assert!(line.starts_with("doveadm: Host 10.0.0.9 changed: up, vhosts 100, tag ''"), "{line}");
+    }
 }

@@ -67,7 +67,7 @@ impl Desk {
     ) -> Result<impl Future<Output = Answered> + Send + use<>, Secret> {
         let Ok(permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
             let user = question.user();
-            tracing::error!(target: "homing::relay", "auth: user=<{user}>: too many requests wait for a backend");
+            tracing::error!(target: "homing::relay", "director: User {user} host lookup failed: too many requests wait for a backend");
             return Err(question.failed());
         };
         let desk = Arc::clone(self);
@@ -89,7 +89,7 @@ impl Desk {
             }
             Err(error) => {
                 let user = question.user();
-                tracing::error!(target: "homing::relay", "auth: user=<{user}>: {error}");
+                tracing::error!(target: "homing::relay", "director: User {user} host lookup failed: {error}");
                 (question.failed(), None)
             }
         }

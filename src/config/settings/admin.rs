@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::SocketFile;
 
 /// Where administrators ask (spec/director.md 0.1, 5.6, 6.1).
@@ -9,6 +11,9 @@ use super::SocketFile;
 pub struct AdminSettings {
     /// What to listen on; empty without a director.
     pub sockets: Vec<AdminSocket>,
+    /// Homing's own `director_admin_networks`: who may connect to the TCP sockets beside this machine, since nothing
+    /// else protects them (spec/director.md 10, W35).
+    pub networks: Vec<IpNet>,
 }
 
 /// One socket.
@@ -34,6 +39,6 @@ pub enum AdminProtocol {
 pub enum SocketPlace {
     /// A file.
     Unix(SocketFile),
-    /// An address. Nothing protects it: who reaches it may do everything.
+    /// An address. Nothing but [`AdminSettings::networks`] protects it: who gets in may do everything.
     Tcp(SocketAddr),
 }

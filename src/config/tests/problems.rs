@@ -273,6 +273,27 @@ fn protocols_and_listeners() {
 }
 
 #[test]
+fn flush_programs() {
+    for fine in ["unix:/flush-%h", "tcp:%{ip}:2000", "tcp:[::1]:2000"] {
+        assert_report(&format!("director_flush_socket = {fine}"), "");
+    }
+    for (value, problem) in [
+        ("flush", "'flush' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:host", "'tcp:host' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp::1", "'tcp::1' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:x:99999", "'tcp:x:99999' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("unix:/%Lh", "'unix:/%Lh': variables have no modifiers here (%i, %h, %{ip}, %{host})"),
+        (
+            "exec:/bin/flush",
+            "programs are not started by this version: let a service with executable = script serve a unix_listener, and name that (unix:PATH)",
+        ),
+    ] {
+        let expected = format!("c.conf:2: director_flush_socket: {problem}\n");
+        assert_report(&format!("director_flush_socket = {value}"), &expected);
+    }
+}
+
+#[test]
 fn listeners_that_do_not_do_what_was_meant() {
     for (text, problem) in [
         ("", "inet_listener x: without port nothing listens"),
@@ -515,7 +536,15 @@ fn sockets_for_administrators() {
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
-            "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
+            "c.conf:4: warning: inet_listener director-admin: only this machine may connect; director_admin_networks names others\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\ndirector_admin_networks = 10.0.0.0/8\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
+            "c.conf:5: warning: inet_listener director-admin: whoever is in director_admin_networks rules the director; there is no password\n",
+        ),
+        (
+            "director_admin_networks = 10.0.0.0/33",
+            "c.conf:2: director_admin_networks: '10.0.0.0/33' is no network (like 10.0.0.0/8) or IP address\n",
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  ssl = yes\n  address = 127.0.0.1\n }\n}",
