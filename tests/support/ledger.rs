@@ -50,7 +50,7 @@ impl Ledger {
 pub struct Running {
     address: SocketAddr,
     dead: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    streams: Arc<Mutex<BTreeMap<SocketAddr, TcpStream>>>,
     listening: JoinHandle<()>,
 }
 
@@ -60,7 +60,7 @@ impl Running {
         self.dead.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         self.listening.join().unwrap();
-        for stream in self.streams.lock().unwrap().drain(..) {
+        for stream in std::mem::take(&mut *self.streams.lock().unwrap()).into_values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -70,17 +70,19 @@ impl Running {
 pub fn start_backend(ip: IpAddr, service: Service, port: u16, ledger: &Arc<Ledger>) -> Running {
     let listener = TcpListener::bind((ip, port)).unwrap();
     let ledger = Arc::clone(ledger);
-    let (dead, streams) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<TcpStream>>>::default());
+    let (dead, streams) = (Arc::<AtomicBool>::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
     let (dead_there, streams_there) = (Arc::clone(&dead), Arc::clone(&streams));
     let listening = thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             if dead_there.load(Ordering::SeqCst) {
                 return;
             }
-            streams_there.lock().unwrap().extend(stream.try_clone());
-            let ledger = Arc::clone(&ledger);
+            let Ok(peer) = stream.peer_addr() else { continue };
+            let (ledger, streams) = (Arc::clone(&ledger), Arc::clone(&streams_there));
+            streams.lock().unwrap().insert(peer, stream.try_clone().unwrap());
             let serve = move || {
                 let _ = serve(stream, ip, service, &ledger);
+                streams.lock().unwrap().remove(&peer);
             };
             thread::Builder::new().stack_size(128 * 1024).spawn(serve).unwrap();
         }
