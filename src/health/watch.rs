@@ -150,6 +150,11 @@ impl Watch {
         self.last_failure
     }
 
+    /// It is up, and nothing speaks against it.
+    pub(super) fn is_calm(&self) -> bool {
+        !self.down && self.failures == 0
+    }
+
     /// The next few checks decide something, so they come sooner.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.down == (self.successes > 0) && self.failures + self.successes > 0

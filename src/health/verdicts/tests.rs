@@ -26,7 +26,7 @@ fn ip(n: u8) -> IpAddr {
 
 fn rules() -> Rules {
     Rules {
-        services: [(IMAP, CheckDepth::Login)].into(),
+        services: [IMAP].into(),
         limits: Hysteresis { fall: 3, rise: 2 },
         interval: Duration::from_secs(10),
         down_when: DownWhen::Any,
@@ -36,7 +36,7 @@ fn rules() -> Rules {
 }
 
 fn both() -> Rules {
-    Rules { services: [(IMAP, CheckDepth::Login), (POP3, CheckDepth::Login)].into(), ..rules() }
+    Rules { services: [IMAP, POP3].into(), ..rules() }
 }
 
 impl Site {
