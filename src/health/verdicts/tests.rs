@@ -220,6 +220,29 @@ fn many_failures_at_once_are_taken_for_ours_for_a_while() {
 }
 
 #[test]
+fn a_few_failures_at_once_are_theirs_once_the_others_are_reached() {
+    let mut site = Site::new(5, rules());
+    for _ in 0..3 {
+        (1..=2).for_each(|n| site.check(n, IMAP, false, 1));
+    }
+    site.check(3, IMAP, true, 1);
+    assert!(site.is_up(1) && site.is_up(2), "two against one, and two who have not answered yet");
+    site.check(4, IMAP, true, 1);
+    assert!(!site.is_up(1) && !site.is_up(2));
+    assert_eq!(site.count(|decision| matches!(decision, Decision::Suspect { .. })), 0);
+}
+
+#[test]
+fn who_was_reached_before_proves_nothing() {
+    let mut site = Site::new(2, rules());
+    site.check(1, IMAP, false, 1);
+    site.check(2, IMAP, true, 1);
+    site.check(1, IMAP, false, 2);
+    site.check(2, IMAP, false, 3);
+    assert!(site.is_up(1) && site.is_up(2), "the cable was cut in between");
+}
+
+#[test]
 fn the_last_usable_one_with_its_tag_stays_up() {
     let mut site = Site::new(2, rules());
     site.operator(Operation::SetVhosts { ip: ip(2), vhosts: 0 });
@@ -450,7 +473,7 @@ fn whatever_happens_the_rules_hold() {
                 assert!(watch.is_down() && watch.failures() > 0);
                 let reached = (1..=4).filter(|other| ip(*other) != *taken).any(|other| {
                     let other = site.verdicts.watch(ip(other), IMAP).unwrap();
-                    other.working_at().is_some_and(|last| last > watch.failing_since())
+                    other.working_at().is_some_and(|last| last > watch.fallen_at())
                 });
                 assert!(reached, "nobody else was reached");
             }
