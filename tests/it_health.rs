@@ -396,8 +396,11 @@ fn when_all_backends_are_dead_nobody_is_marked_down() {
     assert!(log_in(&mut client, Service::Imap, "user1").contains("OK"));
     drop(client);
     (0..3).for_each(|n| pool.kill(n));
-    site.homing
-        .wait_for_log("imap has failed at 3 of 3 backends with tag '': taken for a fault on this side");
+    for service in SERVICES {
+        let line =
+            format!("{} has failed at 3 of 3 backends with tag '': taken for a fault", service.auth_name());
+        site.homing.wait_for_log(&line);
+    }
     (0..3).for_each(|n| pool.revive(n));
     for service in SERVICES {
         site.homing
