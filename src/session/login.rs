@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use homing_login::{
 use homing_sasl::CLIENT_MECHANISMS;
 
 use super::{
-    Generation, Shared,
+    Generation, Shared, leaving,
     log::LoginLog,
     registry::{Seat, SessionLogin},
 };
@@ -45,6 +46,9 @@ pub(super) struct Login {
     backend: Option<(Transport, Bytes, u64)>,
     placement: Option<Placement>,
 }
+
+/// A login at a backend under way.
+pub(super) type Attempt = Pin<Box<dyn Future<Output = Attempted> + Send>>;
 
 /// The client's half of a handover.
 pub(super) struct ClientSide {
@@ -148,15 +152,18 @@ impl Login {
         self.placement = None;
     }
 
-    /// The director moves the user off a backend that is taken for dead: the login follows, instead of ending. The
-    /// attempt under way must be over.
-    pub(super) fn follow_move(&mut self) -> bool {
-        let follows = self.placement.as_ref().is_some_and(Placement::leaves_down_host);
-        if follows {
-            self.tries.count_broken_off();
-            self.placement = None;
+    /// True if the director moves the user off a backend that is taken for dead: the login follows, instead of ending.
+    pub(super) fn follows_move(&self) -> bool {
+        self.placement.as_ref().is_some_and(Placement::leaves_down_host)
+    }
+
+    /// Leaves the old backend to itself, as [`Login::abandon`] does: the director waits for that.
+    pub(super) fn follow_move(&mut self, attempt: Option<Attempt>, limit: Duration) {
+        self.tries.count_broken_off();
+        let (placement, backend) = (self.placement.take(), self.backend.take());
+        if let Some(placement) = placement {
+            abandon(placement, attempt, backend, limit);
         }
-        follows
     }
 
     /// True before the first attempt.
@@ -198,7 +205,7 @@ impl Login {
         client: ClientIdentity,
         ask_capabilities: bool,
         known_capabilities: Option<String>,
-    ) -> Pin<Box<dyn Future<Output = Attempted> + Send>> {
+    ) -> Attempt {
         if self.tries.is_first() {
             self.tries = Tries::begin();
         }
@@ -211,6 +218,14 @@ impl Login {
 
     pub(super) fn logged_in(&mut self, transport: Transport, unread: Bytes, sent: u64) {
         self.backend = Some((transport, unread, sent));
+    }
+
+    /// The client is gone or has to go. The placement is held until the user is not at the backend any more, which may
+    /// be in the middle of `attempt`.
+    pub(super) fn abandon(self, attempt: Option<Attempt>, limit: Duration) {
+        if let Some(placement) = self.placement {
+            abandon(placement, attempt, self.backend, limit);
+        }
     }
 
     pub(super) fn into_handover(mut self, client: ClientSide) -> Option<Handover> {
@@ -228,6 +243,29 @@ impl Login {
             backend_sent,
             placement: self.placement,
         })
+    }
+}
+
+fn abandon(
+    placement: Placement,
+    attempt: Option<Attempt>,
+    backend: Option<(Transport, Bytes, u64)>,
+    limit: Duration,
+) {
+    match (attempt, backend) {
+        (Some(attempt), _) => {
+            let login = async {
+                match attempt.await {
+                    Attempted::Done(outcome) => outcome.result.ok().map(|stream| stream.transport),
+                    Attempted::Again(_) => None,
+                }
+            };
+            tokio::spawn(leaving::abandon(placement, login, limit));
+        }
+        (None, Some((backend, ..))) => {
+            tokio::spawn(leaving::leave(placement, backend, limit));
+        }
+        (None, None) => {}
     }
 }
 

@@ -1,7 +1,13 @@
 //! Everything before forwarding: one loop that waits for the next event, passes it to the dialect's machine,
 //! and does what the machine decides.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use homing_login::{
@@ -101,7 +107,7 @@ enum Pending {
     Nothing,
     Auth(Exchange),
     Placing(Pin<Box<dyn Future<Output = Result<Placement, crate::director::PlaceError>> + Send>>),
-    Backend(Pin<Box<dyn Future<Output = Attempted> + Send>>),
+    Backend(login::Attempt),
     /// Until the next attempt.
     Pause(Pin<Box<tokio::time::Sleep>>),
 }
@@ -193,10 +199,12 @@ impl Dialogue {
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Stop(Stop::Kicked) => return Some(End::KickedByAdmin),
             Event::Kicked => {
-                // What is under way at the old backend is over before the user is anywhere else.
-                self.pending = Pending::Nothing;
-                if !self.login.as_mut().is_some_and(Login::follow_move) {
+                if !self.login.as_ref().is_some_and(Login::follows_move) {
                     return Some(End::Kicked);
+                }
+                let (attempt, limit) = (self.take_attempt(), self.leaving_limit());
+                if let Some(login) = &mut self.login {
+                    login.follow_move(attempt, limit);
                 }
                 self.find_backend(now);
             }
@@ -431,11 +439,26 @@ impl Dialogue {
         })
     }
 
+    /// The attempt at a backend that is under way.
+    fn take_attempt(&mut self) -> Option<login::Attempt> {
+        match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Backend(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// How long a backend may take to be done with a user who leaves.
+    fn leaving_limit(&self) -> Duration {
+        self.session.generation.settings().director.user_kick_delay
+    }
+
     /// Says what is left to say, closes, and writes the log line.
     async fn finish(mut self, end: End) -> Option<Handover> {
-        self.pending = Pending::Nothing;
-        // The user is not at the backend any more; closing takes a moment.
-        self.login = None;
+        let (attempt, limit) = (self.take_attempt(), self.leaving_limit());
+        // Before the client's end, which takes a moment.
+        if let Some(login) = self.login.take() {
+            login.abandon(attempt, limit);
+        }
         let time = match &end {
             End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
             _ => CLOSING_TIME_MAX,
