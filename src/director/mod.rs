@@ -7,6 +7,7 @@ mod error;
 mod foreign;
 mod names;
 mod placement;
+mod stops;
 mod tables;
 mod timer;
 mod told;

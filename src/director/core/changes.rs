@@ -94,7 +94,7 @@ impl Core {
     pub(super) fn configure(&mut self, origin: Origin, table: Table) -> Outcome {
         let renamed = table.rules.naming != self.rules.naming;
         // Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger.
-        if renamed && (!self.sessions.is_empty() || self.moves.len() > 0) {
+        if renamed && (self.session_count() > 0 || self.moves.len() > 0) {
             return Err(OperationError::NamingInUse);
         }
         if table.rules.expire != self.rules.expire {

@@ -30,7 +30,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 pub use action::{Action, Cause, FlushProgram, FlushRun, Movement, Wait};
 use backends::{Backends, HostNumber};
@@ -47,27 +47,13 @@ pub use operation::{
 pub use ring::Ring;
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
-pub use users::UserKey;
 use users::{Expiry, Slot, User, Users};
+pub use users::{SessionKey, UserKey};
 pub use views::{BackendRow, Lookup, UserCursor, UserMove, UserRow};
 
 /// Users that one call may forget, look at for a flush, or move on. Some hundred microseconds of work, so that logins
 /// never wait long for a table that is used by one at a time.
 pub const STEP_USERS_MAX: usize = 500;
-
-/// One session from its placement to its end; given back by [`Core::release`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionKey {
-    user: UserKey,
-    number: u64,
-}
-
-impl SessionKey {
-    /// Whose it is.
-    pub fn user(self) -> UserKey {
-        self.user
-    }
-}
 
 /// A session with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +76,6 @@ pub struct Core {
     configured_ring: Ring,
     backends: Backends,
     users: Users,
-    sessions: BTreeSet<SessionKey>,
-    sessions_so_far: u64,
     moves: Moves,
     flushes: Flushes,
     /// The latest time that was told. A clock that goes back stands still here.
@@ -110,8 +94,6 @@ impl Core {
             configured_ring: Ring::default(),
             backends: Backends::default(),
             users: Users::new(),
-            sessions: BTreeSet::new(),
-            sessions_so_far: 0,
             moves: Moves::default(),
             flushes: Flushes::default(),
             now,
@@ -140,10 +122,7 @@ impl Core {
         }
         let backend = self.backends.row(row.host).ok_or(Wait::NoHost)?;
         let host = Arc::clone(&backend.host);
-        self.sessions_so_far += 1;
-        let session = SessionKey { user, number: self.sessions_so_far };
-        self.users.enter(slot);
-        self.sessions.insert(session);
+        let session = self.users.enter(slot).ok_or(Wait::NoHost)?;
         Ok(Placed { session, host, cause })
     }
 
@@ -152,19 +131,15 @@ impl Core {
     pub fn release(&mut self, now: Moment, session: SessionKey) -> Vec<Action> {
         self.set_time(now);
         let mut actions = Vec::new();
-        if !self.sessions.remove(&session) {
-            return actions;
+        let Some((slot, left)) = self.users.leave(session, self.now) else { return actions };
+        let Some(user) = self.users.row(slot).filter(|_| left == 0) else { return actions };
+        let host = user.host;
+        if user.moving {
+            self.sessions_over(slot, self.now, &mut actions);
+        } else if self.is_forgotten(user) {
+            self.users.forget(slot);
         }
-        let Some(slot) = self.users.find(session.user) else { return actions };
-        let Some(host) = self.users.row(slot).map(|user| user.host) else { return actions };
-        if self.users.leave(slot, self.now) == Some(0) {
-            if self.users.row(slot).is_some_and(|user| user.moving) {
-                self.sessions_over(slot, self.now, &mut actions);
-            } else {
-                self.find(session.user);
-            }
-            self.drop_if_empty(host);
-        }
+        self.drop_if_empty(host);
         actions
     }
 

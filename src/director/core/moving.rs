@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Cause, Core, FLUSH_PROGRAM_TIME, FlushProgram, FlushRun, MOVE_TIME, Moment, Movement, SessionKey,
-    UserKey,
+    Action, Cause, Core, FLUSH_PROGRAM_TIME, FlushProgram, FlushRun, MOVE_TIME, Moment, Movement, UserKey,
     backends::HostNumber,
     moves::{Move, Phase, Reason},
     users::Slot,
@@ -151,8 +150,8 @@ impl Core {
 
     /// Kicks for the sessions of a user, logins in progress included.
     pub(super) fn kicks(&self, user: UserKey) -> impl Iterator<Item = Action> {
-        let range = SessionKey { user, number: 0 }..=SessionKey { user, number: u64::MAX };
-        self.sessions.range(range).map(|session| Action::Kick { session: *session })
+        let sessions = self.users.find(user).map(|slot| self.users.sessions(slot));
+        sessions.into_iter().flatten().map(|session| Action::Kick { session })
     }
 
     /// Gives a stuck move another target; back to where the sessions are is the end of it.

@@ -166,10 +166,7 @@ impl Core {
     /// The sessions of a user under all tags, oldest first within a tag.
     pub fn sessions_of(&self, hash: UserHash) -> impl Iterator<Item = SessionKey> {
         let users = self.backends.tags().map(move |(_, tag)| UserKey { tag, hash });
-        users.flat_map(|user| {
-            let range = SessionKey { user, number: 0 }..=SessionKey { user, number: u64::MAX };
-            self.sessions.range(range).copied()
-        })
+        users.filter_map(|user| self.users.find(user)).flat_map(|slot| self.users.sessions(slot))
     }
 
     /// The flushes that have not ended, oldest first.
@@ -193,11 +190,16 @@ impl Core {
 
     /// Number of sessions, logins in progress included.
     pub fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.users.session_count()
     }
 
     /// Memory of all mappings with their indices, in bytes; sessions not included.
     pub fn user_bytes(&self) -> usize {
         self.users.bytes()
+    }
+
+    /// Memory of all sessions, in bytes.
+    pub fn session_bytes(&self) -> usize {
+        self.users.session_bytes()
     }
 }

@@ -4,6 +4,8 @@ use super::*;
 
 /// Bytes per user without session, everything included.
 const USER_BYTES_MAX: usize = 64;
+/// Bytes per session in these tables.
+const SESSION_BYTES_MAX: usize = 32;
 
 fn user(n: u32) -> UserHash {
     UserHash::from_number(n.wrapping_mul(2_654_435_761))
@@ -48,7 +50,15 @@ fn users_stay_small_after_the_growth_of_the_index() {
 
 #[test]
 fn sessions_are_small() {
-    assert!(size_of::<SessionKey>() <= 16);
+    const SESSIONS: u32 = 100_000;
+    let now = Moment::from_millis(1_700_000_000_000);
+    let mut core = Core::new(now, table(THREE));
+    let sessions: Vec<_> =
+        (0..SESSIONS).map(|n| core.place(now, b"", user(n / 2)).unwrap().session).collect();
+    assert!(core.session_bytes() <= SESSION_BYTES_MAX * SESSIONS as usize, "{}", core.session_bytes());
+    let places: std::collections::BTreeSet<_> = sessions.iter().map(|session| session.place()).collect();
+    assert_eq!((places.len(), places.last().copied()), (sessions.len(), Some(sessions.len() - 1)));
+    assert!(size_of::<SessionKey>() <= 24);
     assert!(size_of::<Option<users::User>>() <= 48);
 }
 

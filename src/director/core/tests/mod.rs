@@ -7,7 +7,12 @@ mod memory;
 mod moves;
 mod placement;
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use super::*;
 
@@ -157,14 +162,18 @@ impl Checked {
 
     fn check(&self) {
         assert_eq!(self.core.contradictions(), Vec::<String>::new());
-        assert!(self.core.sessions.iter().eq(self.live.keys()), "the core knows exactly the live sessions");
+        let users: BTreeSet<_> = self.live.keys().map(|session| session.user()).collect();
+        let slots = users.iter().filter_map(|user| self.core.users.find(*user));
+        let known: Vec<_> = slots.flat_map(|slot| self.core.users.sessions(slot)).collect();
+        assert!(known.iter().eq(self.live.keys()), "the core knows the live sessions");
+        assert_eq!(self.core.session_count(), self.live.len(), "and no other");
         let mut places: BTreeMap<UserKey, IpAddr> = BTreeMap::new();
         for (session, ip) in &self.live {
-            let first = places.entry(session.user).or_insert(*ip);
-            assert_eq!(first, ip, "{:?} has sessions on two backends", session.user);
-            let row = self.core.users.find(session.user).and_then(|slot| self.core.users.row(slot));
+            let first = places.entry(session.user()).or_insert(*ip);
+            assert_eq!(first, ip, "{:?} has sessions on two backends", session.user());
+            let row = self.core.users.find(session.user()).and_then(|slot| self.core.users.row(slot));
             let mapped = row.and_then(|row| self.core.backends.row(row.host)).map(|row| row.host.ip);
-            assert_eq!(mapped, Some(*ip), "the mapping of {:?}", session.user);
+            assert_eq!(mapped, Some(*ip), "the mapping of {:?}", session.user());
         }
     }
 

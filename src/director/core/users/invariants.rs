@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{User, Users, links::Links, residents::Census, slots::Slot};
+use super::{User, Users, links::Links, residents::Census, slab::Slot};
 use crate::director::core::backends::HostNumber;
 
 impl Users {
@@ -10,22 +10,27 @@ impl Users {
     pub(in super::super) fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut counted: BTreeMap<HostNumber, Census> = BTreeMap::new();
-        let mut idle = 0;
+        let (mut idle, mut sessions) = (0, 0);
         for user in self.page(0, usize::MAX).0 {
-            if self.find(user.key).and_then(|slot| self.row(slot)).map(|row| row.key) != Some(user.key) {
+            let slot = self.find(user.key);
+            if slot.and_then(|slot| self.row(slot)).map(|row| row.key) != Some(user.key) {
                 found.push(format!("{:?} is not in the index", user.key));
             }
+            found.extend(slot.and_then(|slot| self.session_contradiction(slot, &mut sessions)));
             let census = counted.entry(user.host).or_default();
             census.users += 1;
             census.held += usize::from(user.is_held());
             census.sessions += user.sessions as usize;
             idle += usize::from(!user.is_held());
         }
+        if sessions != self.session_count() {
+            found.push(format!("{} sessions, in the lists of users {sessions}", self.session_count()));
+        }
         let kept: BTreeMap<_, _> = self.hosts.keys().map(|host| (*host, self.census(*host))).collect();
         if kept != counted {
             found.push(format!("numbers by backend are {kept:?}, counted {counted:?}"));
         }
-        let queue = self.chain(self.idle.first, |user| user.idle);
+        let queue = self.chain(self.idle.first, |user| user.line);
         let in_order = queue.is_sorted_by_key(|user| user.seen);
         if queue.len() != idle || !in_order || queue.iter().any(|user| user.is_held()) {
             found.push(format!("idle queue: {} rows for {idle} users, in order {in_order}", queue.len()));

@@ -1,10 +1,7 @@
 //! Doubly linked lists whose links lie in the rows themselves, so that being in two lists costs a row 16 bytes and
 //! leaving one costs no search.
 
-use super::{
-    User,
-    slots::{Slot, Slots},
-};
+use super::slab::{Slab, Slot};
 
 /// The neighbours of a row in one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,7 +11,7 @@ pub(super) struct Links {
 }
 
 /// Which of a row's links a list uses.
-pub(super) type Field = fn(&mut User) -> &mut Links;
+pub(super) type Field<T> = fn(&mut T) -> &mut Links;
 
 /// Both ends of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,28 +22,28 @@ pub(super) struct List {
 
 impl List {
     /// Appends a row that is not in the list.
-    pub(super) fn push(&mut self, slots: &mut Slots, slot: Slot, field: Field) {
+    pub(super) fn push<T>(&mut self, rows: &mut Slab<T>, slot: Slot, field: Field<T>) {
         let before = self.last.replace(slot);
-        if let Some(user) = slots.row_mut(slot) {
-            *field(user) = Links { before, after: None };
+        if let Some(row) = rows.row_mut(slot) {
+            *field(row) = Links { before, after: None };
         }
-        match before.and_then(|before| slots.row_mut(before)) {
-            Some(user) => field(user).after = Some(slot),
+        match before.and_then(|before| rows.row_mut(before)) {
+            Some(row) => field(row).after = Some(slot),
             None => self.first = Some(slot),
         }
     }
 
     /// Takes out a row that is in the list; returns the neighbours it had.
-    pub(super) fn unlink(&mut self, slots: &mut Slots, slot: Slot, field: Field) -> Links {
-        let Some(links) = slots.row_mut(slot).map(|user| std::mem::take(field(user))) else {
+    pub(super) fn unlink<T>(&mut self, rows: &mut Slab<T>, slot: Slot, field: Field<T>) -> Links {
+        let Some(links) = rows.row_mut(slot).map(|row| std::mem::take(field(row))) else {
             return Links::default();
         };
-        match links.before.and_then(|before| slots.row_mut(before)) {
-            Some(user) => field(user).after = links.after,
+        match links.before.and_then(|before| rows.row_mut(before)) {
+            Some(row) => field(row).after = links.after,
             None => self.first = links.after,
         }
-        match links.after.and_then(|after| slots.row_mut(after)) {
-            Some(user) => field(user).before = links.before,
+        match links.after.and_then(|after| rows.row_mut(after)) {
+            Some(row) => field(row).before = links.before,
             None => self.last = links.before,
         }
         links

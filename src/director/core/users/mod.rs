@@ -4,13 +4,17 @@
 mod invariants;
 mod links;
 mod residents;
+mod sessions;
+mod slab;
 mod slots;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use links::{Links, List};
 use residents::Residents;
-pub(super) use slots::Slot;
+pub use sessions::SessionKey;
+use sessions::Sessions;
+pub(super) use slab::Slot;
 use slots::Slots;
 
 use super::{Cause, Moment, UserHash, backends::HostNumber};
@@ -52,7 +56,9 @@ pub(super) struct User {
     pub(super) cause: Cause,
     /// A move is under way; such a mapping does not expire.
     pub(super) moving: bool,
-    idle: Links,
+    /// While the mapping is not held: its neighbours in the queue to expiry. While it has sessions: the first and the
+    /// last of them. It never has both.
+    line: Links,
     on_host: Links,
 }
 
@@ -89,7 +95,7 @@ impl Expiry {
     }
 }
 
-/// All mappings.
+/// All mappings and their sessions.
 #[derive(Debug)]
 pub(super) struct Users {
     slots: Slots,
@@ -97,11 +103,13 @@ pub(super) struct Users {
     idle: List,
     /// The mappings of each backend; no empty ones.
     hosts: BTreeMap<HostNumber, Residents>,
+    sessions: Sessions,
 }
 
 impl Users {
     pub(super) fn new() -> Self {
-        Self { slots: Slots::new(), idle: List::default(), hosts: BTreeMap::new() }
+        let (idle, hosts) = (List::default(), BTreeMap::new());
+        Self { slots: Slots::new(), idle, hosts, sessions: Sessions::new() }
     }
 
     pub(super) fn find(&self, key: UserKey) -> Option<Slot> {
@@ -114,28 +122,14 @@ impl Users {
 
     /// Adds a mapping for a user who has none.
     pub(super) fn add(&mut self, key: UserKey, host: HostNumber, now: Moment, cause: Cause) -> Option<Slot> {
-        let (idle, on_host) = (Links::default(), Links::default());
+        let (line, on_host) = (Links::default(), Links::default());
         let mapped_secs = u32::try_from(now.unix_secs()).unwrap_or(u32::MAX);
         let user =
-            User { key, host, sessions: 0, seen: now, mapped_secs, cause, moving: false, idle, on_host };
+            User { key, host, sessions: 0, seen: now, mapped_secs, cause, moving: false, line, on_host };
         let slot = self.slots.insert(user)?;
         self.settle(slot, host);
         self.queue(slot);
         Some(slot)
-    }
-
-    /// Adds a session.
-    pub(super) fn enter(&mut self, slot: Slot) {
-        self.change(slot, |user| user.sessions += 1);
-    }
-
-    /// Removes a session; returns how many are left. With the last one the time to expiry starts.
-    pub(super) fn leave(&mut self, slot: Slot, now: Moment) -> Option<u32> {
-        self.change(slot, |user| {
-            user.sessions = user.sessions.saturating_sub(1);
-            user.seen = now;
-        });
-        self.row(slot).map(|user| user.sessions)
     }
 
     /// Marks a user as being moved, or not any more. A mapping that ceases to be held starts its time anew.
@@ -232,10 +226,10 @@ impl Users {
     }
 
     fn queue(&mut self, slot: Slot) {
-        self.idle.push(&mut self.slots, slot, |user| &mut user.idle);
+        self.idle.push(self.slots.rows_mut(), slot, |user| &mut user.line);
     }
 
     fn unqueue(&mut self, slot: Slot) {
-        self.idle.unlink(&mut self.slots, slot, |user| &mut user.idle);
+        self.idle.unlink(self.slots.rows_mut(), slot, |user| &mut user.line);
     }
 }

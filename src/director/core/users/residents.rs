@@ -60,7 +60,7 @@ impl Users {
         residents.users += 1;
         residents.held += usize::from(held);
         residents.sessions += sessions as usize;
-        residents.list.push(&mut self.slots, slot, |user| &mut user.on_host);
+        residents.list.push(self.slots.rows_mut(), slot, |user| &mut user.on_host);
     }
 
     pub(super) fn unsettle(&mut self, slot: Slot) {
@@ -70,7 +70,7 @@ impl Users {
         residents.users -= 1;
         residents.held -= usize::from(held);
         residents.sessions -= sessions as usize;
-        let links = residents.list.unlink(&mut self.slots, slot, |user| &mut user.on_host);
+        let links = residents.list.unlink(self.slots.rows_mut(), slot, |user| &mut user.on_host);
         if let Some(walk) = &mut residents.walk {
             if walk.next == Some(slot) {
                 walk.next = if slot == walk.last { None } else { links.after };
