@@ -88,6 +88,7 @@ impl Run {
     }
 
     async fn hold(&self, sessions: usize) {
+        self.gate(Instant::now()).await;
         let begin = Instant::now();
         let clients = self.gather(sessions).await;
         self.tell("held", begin, json!({ "sessions": clients.len() }));

@@ -44,7 +44,8 @@ pub(super) struct Common {
     /// How long a login, a transfer or a round trip may take, in seconds.
     #[arg(long, default_value_t = 60)]
     pub(super) patience: u64,
-    /// Say `ready` after the logins that a scenario begins with, and go on at a line of standard input.
+    /// Say `ready` and go on at a line of standard input: `hold` before its logins, the others after those that they
+    /// begin with.
     #[arg(long)]
     pub(super) gate: bool,
     /// Report as JSON.
