@@ -13,7 +13,6 @@ use rustls::{
     crypto::aws_lc_rs::{self, Ticketer},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     task::LocalSet,
 };
@@ -94,46 +93,97 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, backends:
     }
 }
 
-async fn session_plain(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
-    let backend = Box::pin(log_in(&mut client, to)).await?;
+async fn session_plain(client: TcpStream, to: SocketAddr) -> io::Result<()> {
+    let login = async {
+        client.set_nodelay(true)?;
+        write_all(&client, GREETING).await?;
+        read_line(&client).await?;
+        let (backend, answer) = log_in(to).await?;
+        write_all(&client, &answer).await?;
+        io::Result::Ok(backend)
+    };
+    let backend = Box::pin(login).await?;
     plain::relay(client, backend).await
 }
 
-async fn session_tls(client: TcpStream, config: Arc<ServerConfig>, to: SocketAddr) -> io::Result<()> {
+async fn session_tls(stream: TcpStream, config: Arc<ServerConfig>, to: SocketAddr) -> io::Result<()> {
     let login = async {
-        client.set_nodelay(true)?;
-        let mut client = tokio_rustls::TlsAcceptor::from(config).accept(client).await?;
-        let backend = log_in(&mut client, to).await?;
-        io::Result::Ok((Box::new(client), backend))
+        stream.set_nodelay(true)?;
+        let client = tls::TlsClient::accept(stream, config).await?;
+        say(&client, GREETING).await?;
+        hear(&client).await?;
+        let (backend, answer) = log_in(to).await?;
+        say(&client, &answer).await?;
+        io::Result::Ok((client, backend))
     };
     let (client, backend) = Box::pin(login).await?;
     tls::relay(client, backend).await
 }
 
-/// Greets, takes a line as login, logs in at the backend with a fixed one, and passes the good news on.
-async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S, to: SocketAddr) -> io::Result<TcpStream> {
-    client.write_all(b"* OK ready\r\n").await?;
-    client.flush().await?;
-    let mut line = [0; 512];
-    read_line(client, &mut line).await?;
-    let mut backend = TcpStream::connect(to).await?;
+const GREETING: &[u8] = b"* OK ready\r\n";
+
+/// Waits until the client has said something: it is its login.
+async fn hear(client: &tls::TlsClient) -> io::Result<()> {
+    let heard = Cell::new(0);
+    while heard.get() == 0 {
+        client.socket().readable().await?;
+        let taken = client.try_pass(|bytes| {
+            heard.set(bytes.len());
+            Ok(bytes.len())
+        });
+        match taken {
+            Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn say(client: &tls::TlsClient, text: &[u8]) -> io::Result<()> {
+    let rest = client.try_answer(|buffer| {
+        buffer[..text.len()].copy_from_slice(text);
+        Ok(text.len())
+    })?;
+    write_all(client.socket(), &rest.unwrap_or_default()).await
+}
+
+/// Logs in at the backend: always the same user. Returns what the client is to hear, too.
+async fn log_in(to: SocketAddr) -> io::Result<(TcpStream, Vec<u8>)> {
+    let backend = TcpStream::connect(to).await?;
     backend.set_nodelay(true)?;
-    read_line(&mut backend, &mut line).await?;
-    backend.write_all(b"a LOGIN user pw\r\n").await?;
-    let count = read_line(&mut backend, &mut line).await?;
-    client.write_all(&line[..count]).await?;
-    client.flush().await?;
-    Ok(backend)
+    read_line(&backend).await?;
+    write_all(&backend, b"a LOGIN user pw\r\n").await?;
+    let answer = read_line(&backend).await?;
+    Ok((backend, answer))
 }
 
 /// Reads up to a line's end; nobody here says more than a line at a time before the login is over.
-async fn read_line<S: AsyncRead + Unpin>(stream: &mut S, line: &mut [u8]) -> io::Result<usize> {
-    let mut count = 0;
-    while !line[..count].ends_with(b"\n") {
-        match stream.read(&mut line[count..]).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            more => count += more,
+async fn read_line(stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::with_capacity(512);
+    while !line.ends_with(b"\n") {
+        stream.readable().await?;
+        match stream.try_read_buf(&mut line) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
         }
     }
-    Ok(count)
+    Ok(line)
+}
+
+/// Nothing is written where nothing can be.
+fn tolerate(written: io::Result<usize>) -> io::Result<usize> {
+    written.or_else(|error| if error.kind() == io::ErrorKind::WouldBlock { Ok(0) } else { Err(error) })
+}
+
+async fn write_all(to: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        let written = tolerate(to.try_write(rest))?;
+        rest = &rest[written..];
+        if !rest.is_empty() {
+            to.writable().await?;
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,10 @@ use std::io;
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::{io::Interest, net::TcpStream};
 
-use super::scratch::{PIPE, Pipe, give_pipe, take_pipe, with_buffer};
+use super::{
+    scratch::{PIPE, Pipe, give_pipe, take_pipe, with_buffer},
+    tolerate, write_all,
+};
 
 /// Bytes of the first read.
 const SMALL: usize = 4096;
@@ -25,7 +28,7 @@ async fn one_way(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
         // Read and written in one go; only what does not fit is kept.
         let passed = with_buffer(|buffer| {
             let count = from.try_read(&mut buffer[..SMALL])?;
-            let written = to.try_write(&buffer[..count]).or_else(|e| would_block(e, 0))?;
+            let written = tolerate(to.try_write(&buffer[..count]))?;
             io::Result::Ok((count, buffer[written..count].to_vec()))
         });
         let (count, rest) = match passed {
@@ -43,19 +46,6 @@ async fn one_way(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
             give_pipe(pipe);
         }
     }
-}
-
-fn would_block(error: io::Error, value: usize) -> io::Result<usize> {
-    if error.kind() == io::ErrorKind::WouldBlock { Ok(value) } else { Err(error) }
-}
-
-async fn write_all(to: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
-    while !rest.is_empty() {
-        to.writable().await?;
-        let written = to.try_write(rest).or_else(|e| would_block(e, 0))?;
-        rest = &rest[written..];
-    }
-    Ok(())
 }
 
 /// Splices until there is nothing to read.

@@ -1,10 +1,10 @@
-//! What a thread has once and lends for a moment: a buffer, and pipes while bytes flow.
+//! What a thread has once and lends for a moment: buffers, and pipes while bytes flow.
 
 use std::{cell::RefCell, io, os::fd::OwnedFd};
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-/// Bytes of the buffer.
+/// Bytes read at once.
 pub const BUFFER: usize = 64 * 1024;
 /// Bytes of a pipe.
 pub const PIPE: usize = 256 * 1024;
@@ -12,14 +12,22 @@ pub const PIPE: usize = 256 * 1024;
 /// A pipe: reading end, writing end.
 pub type Pipe = (OwnedFd, OwnedFd);
 
+/// What a full buffer may grow to when it is encrypted: a header and a tag for each 16 KiB, and room for a record.
+const ENCRYPTED: usize = BUFFER + 1024;
+
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
+    static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::new((vec![0; ENCRYPTED], vec![0; ENCRYPTED]));
     static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends the buffer for a piece of work that does not wait.
+/// Lends a buffer for a piece of work that does not wait.
 pub fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH.with_borrow_mut(|buffer| work(buffer))
+    with_two_buffers(|buffer, _| work(buffer))
+}
+
+/// Lends two buffers for a piece of work that does not wait.
+pub fn with_two_buffers<T>(work: impl FnOnce(&mut [u8], &mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|(one, other)| work(one, other))
 }
 
 /// An empty pipe.
