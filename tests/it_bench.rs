@@ -156,6 +156,19 @@ fn logins_are_counted_in_every_protocol_plain_and_over_tls() {
 }
 
 #[test]
+fn an_abandoned_socket_is_no_obstacle_and_one_in_use_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let auth = format!("auth --socket {}/auth", folder.path().display());
+    drop(Tool::server(&auth));
+    let _second = Tool::server(&auth);
+    assert!(!Tool::start(&auth).child.wait().unwrap().success());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(!Tool::start(&format!("auth --socket {}", file.display())).child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
+}
+
+#[test]
 fn tickets_are_used_when_asked_for() {
     let site = Site::start("127.44.1", "127.44.1.1");
     let way = "--tls implicit --resume --concurrency 1 login --count 10";

@@ -7,8 +7,8 @@ mod http;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -69,15 +69,25 @@ pub(super) async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     let arguments = Arc::new(arguments);
     for path in &arguments.socket {
         let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let listener = UnixListener::bind(path).map_err(told)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(told)?;
-        tokio::spawn(accept(listener, Arc::clone(&arguments)));
+        tokio::spawn(accept(listen(path).map_err(told)?, Arc::clone(&arguments)));
     }
     if let Some(address) = arguments.http {
         tokio::spawn(http::serve(super::socket::listen(address)?, Arc::clone(&arguments)));
     }
     say("ready");
     std::future::pending().await
+}
+
+/// Listens, also where an earlier run has left its socket.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
+    let abandoned = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && std::os::unix::net::UnixStream::connect(path).as_ref().is_err_and(abandoned) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
 }
 
 async fn accept(listener: UnixListener, arguments: Arc<Arguments>) {
