@@ -16,7 +16,7 @@
 //! - [`observe`]: log lines that fail2ban reads.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
-//! - [`cli`], [`demo`], [`bench`]: what a person starts.
+//! - [`cli`], [`demo`], [`mod@bench`]: what a person starts.
 
 pub mod admin;
 pub mod app;
