@@ -18,12 +18,13 @@
 //! - [`observe`]: log lines that fail2ban reads.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
-//! - [`cli`], [`demo`]: what a person starts.
+//! - [`cli`], [`demo`], [`mod@bench`]: what a person starts.
 
 pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `demo`.
+//! The command line: `run`, `check`, `demo`, `bench`.
 
 mod check;
 mod run;
@@ -48,6 +48,9 @@ enum Command {
     },
     /// Serve a few users from tiny backends inside the program, on loopback.
     Demo,
+    /// Tools for load tests of this or any other mail proxy.
+    #[command(subcommand)]
+    Bench(crate::bench::Command),
 }
 
 /// Runs the command given on the command line.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
             check::check(&config, &check::Shown { non_defaults, all, ignored })
         }
         Command::Demo => crate::demo::main(),
+        Command::Bench(command) => crate::bench::main(command),
     }
 }
 
