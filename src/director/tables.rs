@@ -19,6 +19,7 @@ use super::{
         Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
     },
     foreign::ForeignKicks,
+    history::History,
     told,
 };
 
@@ -34,8 +35,10 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
-    /// Tells that a flush is further.
-    flushes: watch::Sender<()>,
+    /// Tells that a move, a flush or a drain is further.
+    progress: watch::Sender<()>,
+    /// Tells that a session has ended, if anybody asks.
+    ends: watch::Sender<()>,
 }
 
 struct State {
@@ -46,16 +49,24 @@ struct State {
     stops: HashMap<SessionKey, CancellationToken>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
+    history: History,
 }
 
 impl Tables {
     pub(super) fn new(table: Table, configured: bool) -> Self {
         let clock = Clock::new();
         let core = Core::new(clock.now(), table);
-        let state = State { core, configured, stops: HashMap::new(), timer: None };
-        let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
-        let foreign_kicks = ForeignKicks::default();
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
+        let state = State { core, configured, stops: HashMap::new(), timer: None, history: History::new() };
+        let news = || watch::Sender::new(());
+        Self {
+            state: Mutex::new(state),
+            clock,
+            wakes: news(),
+            sooner: Arc::default(),
+            foreign_kicks: ForeignKicks::default(),
+            progress: news(),
+            ends: news(),
+        }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -63,9 +74,19 @@ impl Tables {
         self.wakes.subscribe()
     }
 
-    /// Fires whenever a flush has looked at all its users.
-    pub(super) fn flush_news(&self) -> watch::Receiver<()> {
-        self.flushes.subscribe()
+    /// Fires whenever a move has ended, a flush has looked at all its users or ended, or a drain does something else.
+    pub(super) fn progress(&self) -> watch::Receiver<()> {
+        self.progress.subscribe()
+    }
+
+    /// Fires whenever a session has ended.
+    pub(super) fn session_ends(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
+    }
+
+    /// Looks at what happened lately.
+    pub(super) fn recall<T>(&self, view: impl FnOnce(&History) -> T) -> T {
+        view(&self.lock().history)
     }
 
     /// Looks at the tables. `view` keeps logins waiting.
@@ -109,13 +130,22 @@ impl Tables {
     ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
-        let placed = match state.core.place(self.clock.now(), request.tag, hash) {
+        let now = self.clock.now();
+        let placed = match state.core.place(now, request.tag, hash) {
             Ok(placed) => placed,
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
             Err(wait) => return Ok(Err(wait)),
         };
         if let Some(stop) = stop {
             state.stops.insert(placed.session, stop.clone());
+        }
+        let (user, ip, cause) = (placed.session.user(), placed.host.ip, placed.cause);
+        if placed.fresh {
+            state.history.note_placed(now, user, ip, cause);
+        }
+        drop(state);
+        if placed.fresh {
+            tracing::debug!("user hash {}: placed on {ip} {cause}", user.hash());
         }
         Ok(Ok(placed))
     }
@@ -132,40 +162,48 @@ impl Tables {
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
         state.stops.remove(&session);
-        let actions = state.core.release(self.clock.now(), session);
-        self.perform(state, &actions);
+        let now = self.clock.now();
+        let actions = state.core.release(now, session);
+        self.perform(state, now, &actions);
+        if self.ends.receiver_count() > 0 {
+            self.ends.send_replace(());
+        }
     }
 
     /// Does what is due; returns when to come back.
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
-        let actions = state.core.step(self.clock.now());
+        let now = self.clock.now();
+        let actions = state.core.step(now);
         let next = state.core.next_step();
         state.timer = next;
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         next.map(|next| Instant::now() + self.clock.until(next).min(SLEEP_MAX))
     }
 
     pub(super) fn configure(&self, table: Table, configured: bool) -> Result<(), OperationError> {
         let mut state = self.lock();
         let operation = Operation::Configure(table);
-        let actions = state.core.apply(self.clock.now(), Origin::Configuration, operation)?;
+        let now = self.clock.now();
+        let actions = state.core.apply(now, Origin::Configuration, operation)?;
         state.configured = configured;
         tracing::debug!("hosts_hash={}", state.core.hosts().checksum());
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         Ok(())
     }
 
     /// Changes the tables; returns what was done and told.
     pub(super) fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
         let mut state = self.lock();
-        let actions = state.core.apply(self.clock.now(), origin, operation)?;
-        self.perform(state, &actions);
+        let now = self.clock.now();
+        let actions = state.core.apply(now, origin, operation)?;
+        self.perform(state, now, &actions);
         Ok(actions)
     }
 
     /// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
-    fn perform(&self, mut state: MutexGuard<'_, State>, actions: &[Action]) {
+    fn perform(&self, mut state: MutexGuard<'_, State>, now: Moment, actions: &[Action]) {
+        state.history.note(now, actions);
         let (mut stops, mut foreign) = (Vec::new(), Vec::new());
         for action in actions {
             let Action::Kick { session } = action else { continue };
@@ -186,10 +224,17 @@ impl Tables {
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }
-        let is_further =
-            |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
+        let is_further = |action: &Action| {
+            matches!(
+                action,
+                Action::MoveEnded(_)
+                    | Action::FlushWalked { .. }
+                    | Action::FlushEnded { .. }
+                    | Action::DrainChanged { .. }
+            )
+        };
         if actions.iter().any(is_further) {
-            self.flushes.send_replace(());
+            self.progress.send_replace(());
         }
         if is_sooner {
             self.sooner.notify_one();
