@@ -12,7 +12,7 @@ use crate::{
     cli::{
         exit::{EXIT_HELP, Fault},
         place::Asking,
-        show::{Form, Shown, Table, moment, name},
+        show::{Shown, Table, moment, name},
     },
     config::settings::AdminProtocol,
 };
