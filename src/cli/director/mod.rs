@@ -25,7 +25,7 @@ use crate::config::settings::AdminProtocol;
 use connection::Connection;
 pub(super) use sessions::Who;
 
-/// Sees and changes which backend users are on.
+/// See and change which backend users are on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_HELP)]
 pub(super) struct Director {
@@ -61,7 +61,7 @@ enum DirectorCommand {
     Drain(drain::Drain),
     /// Tell why a user is where they are
     Explain(explain::Explain),
-    /// The ring of directors
+    /// Show the ring of directors
     Ring(ring::Ring),
 }
 
