@@ -132,3 +132,6 @@ impl Director {
         self.tables.kick(user, except)
     }
 }
+
+#[cfg(test)]
+mod tests;
