@@ -56,6 +56,13 @@ fn backends_and_users_are_shown() {
     );
     assert!(down["state_changed"].as_u64() > Some(1_700_000_000));
     assert_eq!(json["backends"][0]["state_changed"], Value::Null);
+    let long = site.run("director status --long --json").json();
+    let down = &long["backends"][1];
+    assert_eq!((&down["changed_by"], &down["sessions"]), (&json!("operator"), &json!(u8::from(n == 1))));
+    site.run(&format!("director remove IP{n}")).rows();
+    let leaving = site.run("director status --long").rows();
+    let row = leaving.iter().find(|row| row.starts_with(&ip)).unwrap();
+    assert!(row.ends_with("1 1 leaving"), "it keeps its user: {leaving:?}");
     let ring = site.run("director ring status").rows();
     assert!(ring[1].starts_with("127.0.0.1 0 self - ring synced"), "{ring:?}");
     let json = site.run("director ring status --json").json();

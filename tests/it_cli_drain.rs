@@ -12,7 +12,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
 };
@@ -280,7 +280,6 @@ struct Shared {
     real: Mutex<PathBuf>,
     streams: Mutex<Vec<UnixStream>>,
     stopped: AtomicBool,
-    accepted: AtomicUsize,
 }
 
 impl Between {
@@ -290,7 +289,6 @@ impl Between {
             real: Mutex::new(real.to_owned()),
             streams: Mutex::default(),
             stopped: AtomicBool::new(false),
-            accepted: AtomicUsize::new(0),
         });
         let there = Arc::clone(&shared);
         thread::spawn(move || {
@@ -298,7 +296,6 @@ impl Between {
                 if there.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                there.accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = there.join(stream);
             }
         });

@@ -1,7 +1,7 @@
 //! The rows that answer own requests.
 
 use super::{
-    CurrentRow, DrainRow, EventRow, Failure, MovingRow, PlanRow, RingRow, SessionRow, record::Record,
+    CurrentRow, DrainRow, EventRow, Failure, HostRow, MovingRow, PlanRow, RingRow, SessionRow, record::Record,
 };
 use crate::{director, fields::UserHash};
 
@@ -12,6 +12,8 @@ pub enum Row {
     Word(String),
     /// What the director knows a user by.
     Hash(HashRow),
+    /// A backend.
+    Host(HostRow),
     /// A live session.
     Session(SessionRow),
     /// The mapping of a user.
@@ -57,6 +59,7 @@ impl Row {
         match self {
             Self::Word(word) => Record::new("word").show("name", word),
             Self::Hash(row) => Record::new("hash").bytes("user", &row.user).show("hash", row.hash),
+            Self::Host(row) => row.record(),
             Self::Session(row) => row.record(),
             Self::Current(row) => row.record(),
             Self::Moving(row) => row.record(),
@@ -81,6 +84,7 @@ impl Row {
                 user: record.get("user")?.to_vec(),
                 hash: UserHash(record.number("hash")?),
             }),
+            HostRow::WORD => Self::Host(HostRow::read(record)?),
             SessionRow::WORD => Self::Session(SessionRow::read(record)?),
             CurrentRow::WORD => Self::Current(CurrentRow::read(record)?),
             MovingRow::WORD => Self::Moving(MovingRow::read(record)),
