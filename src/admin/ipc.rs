@@ -116,7 +116,7 @@ pub(super) fn kick_own(access: &Access, command: &Command) -> u64 {
 }
 
 /// An alternative name fits.
-fn has_alternative(login: &SessionLogin, field: &[u8], value: &UserPattern) -> bool {
+pub(super) fn has_alternative(login: &SessionLogin, field: &[u8], value: &UserPattern) -> bool {
     login.alternatives.iter().any(|(name, found)| name == field && value.matches(found))
 }
 

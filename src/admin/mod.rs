@@ -6,6 +6,7 @@ mod accept;
 mod change;
 mod director;
 mod ipc;
+mod own;
 mod rows;
 mod socket;
 mod wire;
@@ -32,7 +33,7 @@ pub const IDLE_TIME: Duration = Duration::from_secs(600);
 /// How long a client may take none of an answer.
 pub const SEND_TIME: Duration = Duration::from_secs(60);
 
-/// Requests of all sockets that wait for something (the walk of a flush). Far fewer than connections, so that waiting
+/// Requests of all sockets that wait for something (the walk of a flush, the end of a move). Far fewer than connections, so that waiting
 /// leaves room for asking; a further one is answered `TRYAGAIN`.
 pub const WAITING_MAX: usize = 32;
 
@@ -48,6 +49,7 @@ struct Access {
     networks: Arc<[IpNet]>,
     limits: Limits,
     waiting: Arc<Semaphore>,
+    flushes: Arc<change::LatestFlushes>,
 }
 
 /// The limits above; smaller in tests.
@@ -81,8 +83,8 @@ impl Admin {
     ) -> Self {
         let AdminSockets { listeners, networks } = sockets;
         let (waiting, networks) = (Arc::new(Semaphore::new(WAITING_MAX)), networks.into());
-        let access =
-            Access { director, registry, foreign, own, networks, limits: Limits::default(), waiting };
+        let (limits, flushes) = (Limits::default(), Arc::default());
+        let access = Access { director, registry, foreign, own, networks, limits, waiting, flushes };
         let stop = CancellationToken::new();
         let serve = |socket| tokio::spawn(accept::serve(socket, access.clone(), stop.clone()));
         Self { tasks: listeners.into_iter().map(serve).collect(), stop }

@@ -1,5 +1,7 @@
 //! Requests as lines against a director and sessions of this process.
 
+mod own;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use homing_login::{Service, UserName};
@@ -44,6 +46,7 @@ async fn access(mail_servers: &str) -> Access {
         networks: Arc::default(),
         limits: Limits::default(),
         waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        flushes: Arc::default(),
     }
 }
 
@@ -145,7 +148,6 @@ async fn changes_are_answered_as_the_reference_does() {
         ("USER-KICK-HASH\t5", "OK"),
         ("DIRECTOR-ADD\t10.0.0.9", "this director runs alone"),
         ("DIRECTOR-REMOVE\t10.0.0.9", "NOTFOUND"),
-        ("X-NEW\t1", ""),
     ] {
         assert_eq!(client.ask(request).await, answer, "{request}");
     }
@@ -190,6 +192,14 @@ fn any_input_is_answered_or_ends_the_connection() {
         "\t1",
         "\n",
         "proxy\t*\tKICK\t",
+        "X-EXPLAIN\t",
+        "X-PLAN\tHOST-",
+        "X-PLAN\tUSER-KICK\t",
+        "X-DRAIN\t",
+        "X-DRAIN-STOP\t10.1.0.2",
+        "X-WAIT\t0\t",
+        "move\t5",
+        "X-SESSIONS\t*",
     ];
     // What a panic leaves behind is not looked at.
     let shared = std::panic::AssertUnwindSafe((runtime, access));
@@ -367,6 +377,7 @@ fn seat(access: &Access, user: &str, group: &str, backend: Option<&str>) -> crat
     let group = (!group.is_empty()).then(|| (b"user_group".to_vec(), group.as_bytes().to_vec()));
     seat.set_login(Some(SessionLogin {
         user: user.into(),
+        destuser: user.into(),
         alternatives: group.into_iter().collect(),
         hostname: backend.is_some_and(|b| b.starts_with("10.1.0.2")).then(|| "be2.example".into()),
         backend: backend.map(|backend| backend.parse().unwrap()),

@@ -13,3 +13,4 @@ pub mod homing;
 pub mod ledger;
 pub mod mail_client;
 pub mod presence;
+pub mod site;
