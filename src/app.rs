@@ -307,6 +307,7 @@ impl App {
     async fn shut_down(mut self, signals: &mut Signals) {
         stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
         drop(self.relay);
+        self.health.stop();
         let registry = Arc::clone(self.sessions.registry());
         if self.settings.process.shutdown_clients {
             tracing::info!(target: "homing::app", "stopping; {} sessions end", registry.len());

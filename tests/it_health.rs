@@ -417,7 +417,7 @@ fn when_all_backends_are_dead_nobody_is_marked_down() {
 fn a_recovered_backend_gets_its_weight_back_slowly_unless_a_person_says_otherwise() {
     let net = Net(21);
     let mut pool = Pool::start(&net, 2);
-    let site = Site::start(net, 2, "health_check = connect\nhealth_slow_start = 4 secs");
+    let mut site = Site::start(net, 2, "health_check = connect\nhealth_slow_start = 4 secs");
     let ip = site.net.backend(0);
     pool.kill(0);
     site.wait_down(0);
@@ -437,6 +437,14 @@ fn a_recovered_backend_gets_its_weight_back_slowly_unless_a_person_says_otherwis
     assert_eq!(site.ask(&format!("HOST-UPDATE\t{ip}\t7")), ["OK"]);
     site.homing.wait_for_log(&format!("backend {ip}: slow start ends, since its weight was changed"));
     assert_eq!(site.host(0), (7, true));
+    // And again, but the program ends meanwhile: nothing half-done is left.
+    pool.kill(0);
+    wait_until("it is down once more", || !site.host(0).1);
+    pool.revive(0);
+    wait_until("it is up with the first step", || site.host(0) == (1, true));
+    site.homing.signal("TERM");
+    assert!(site.homing.wait());
+    site.homing.wait_for_log(&format!("backend {ip}: slow start, weight 7"));
 }
 
 /// As poolmon does it beside the checks.

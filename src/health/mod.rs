@@ -73,7 +73,10 @@ impl Health {
         if rules.services.is_empty() {
             self.shared.prober.store(None);
             let verdicts = self.shared.lock().take();
-            return self.shared.wind_up(verdicts);
+            if verdicts.is_some() {
+                self.shared.name_the_down();
+            }
+            return self.shared.end_slow_starts(verdicts);
         }
         self.shared.prober.store(Some(Arc::new(Prober::new(settings, backends))));
         let mut verdicts = self.shared.lock();
@@ -83,6 +86,14 @@ impl Health {
         }
         drop(verdicts);
         self.shared.wake.notify_one();
+    }
+
+    /// The program ends: nobody is checked any more, and weights that are still rising are what they were before, so
+    /// that nothing half-done is written down for the next run.
+    pub fn stop(&self) {
+        self.shared.prober.store(None);
+        let verdicts = self.shared.lock().take();
+        self.shared.end_slow_starts(verdicts);
     }
 
     /// How each protocol of each backend fares, by address; empty while nothing is checked. Holds the lock for a copy.

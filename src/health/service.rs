@@ -201,10 +201,14 @@ impl Shared {
         }
     }
 
-    /// The checks end: weights are as they were, and whoever is down is named.
-    pub(super) fn wind_up(&self, verdicts: Option<Verdicts>) {
-        let Some(mut verdicts) = verdicts else { return };
-        verdicts.wind_up().into_iter().for_each(|decision| self.perform(decision));
+    /// Weights that are still rising are set to what they were.
+    pub(super) fn end_slow_starts(&self, verdicts: Option<Verdicts>) {
+        let decisions = verdicts.map(|mut verdicts| verdicts.wind_up()).unwrap_or_default();
+        decisions.into_iter().for_each(|decision| self.perform(decision));
+    }
+
+    /// The checks end: whoever they have taken down is named.
+    pub(super) fn name_the_down(&self) {
         let by_us = |origin| origin == Some(Origin::Health);
         let rows = self.director.backends();
         let down = rows.iter().filter(|row| !row.leaving && !row.host.up);
