@@ -2,7 +2,11 @@
 
 use thiserror::Error;
 
-use super::core::{FormatError, MailServerError, OperationError, UserHash, Wait};
+use super::{
+    core::{FormatError, MailServerError, OperationError, UserHash, Wait},
+    waits,
+};
+use crate::observe::metrics::WaitReason;
 
 /// Why the director does not start, or refuses a reload. Nobody sees it but the log.
 #[derive(Debug, Error)]
@@ -40,4 +44,14 @@ pub enum PlaceError {
         /// `director_tag`, fit for a log line.
         tag: String,
     },
+}
+
+impl PlaceError {
+    /// Why the login waited, at last.
+    pub fn wait_reason(&self) -> WaitReason {
+        match self {
+            Self::NoDirector => WaitReason::None,
+            Self::Timeout { wait, .. } => waits::reason(Some(*wait)),
+        }
+    }
 }

@@ -6,9 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     PlaceError, PlaceRequest,
-    core::{Host, SessionKey, Wait},
+    core::{Cause, Host, Placed, SessionKey, UserHash, Wait},
     tables::Tables,
+    waits,
 };
+use crate::observe::metrics::WaitReason;
 
 /// Who forwards a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Placement {
     tables: Arc<Tables>,
     session: SessionKey,
     host: Arc<Host>,
+    cause: Cause,
+    waited: WaitReason,
     kicked: CancellationToken,
 }
 
@@ -37,7 +41,35 @@ impl Placement {
     ) -> Result<Result<Self, Wait>, PlaceError> {
         let (tables, kicked) = (Arc::clone(tables), CancellationToken::new());
         let placed = tables.place(request, (place == SessionPlace::Here).then_some(&kicked))?;
-        Ok(placed.map(|placed| Self { tables, session: placed.session, host: placed.host, kicked }))
+        Ok(placed.map(|Placed { session, host, cause }| {
+            let (user, to) = (session.user().hash(), host.ip);
+            tracing::debug!(
+                event = "placed", user_hash = %user, %to, reason = %cause,
+                "user hash {user}: a session is placed on {to}, {cause}"
+            );
+            Self { tables, session, host, cause, waited: WaitReason::None, kicked }
+        }))
+    }
+
+    /// The login had to wait.
+    pub(super) fn after(mut self, wait: Option<Wait>) -> Self {
+        self.waited = waits::reason(wait);
+        self
+    }
+
+    /// Whose session it is.
+    pub fn user(&self) -> UserHash {
+        self.session.user().hash()
+    }
+
+    /// Why the user is on this backend.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Why the login waited for its place, at last.
+    pub fn waited(&self) -> WaitReason {
+        self.waited
     }
 
     /// Address of the backend.

@@ -18,6 +18,7 @@ use super::{
     core::{
         Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
     },
+    counted,
     foreign::ForeignKicks,
     told,
 };
@@ -87,6 +88,7 @@ impl Tables {
         let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
         // Without the lock: sessions that wake up give their placements back.
         stops.iter().for_each(CancellationToken::cancel);
+        told::kicked(user, Origin::Operator, fresh);
         fresh
     }
 
@@ -158,9 +160,16 @@ impl Tables {
 
     /// Changes the tables; returns what was done and told.
     pub(super) fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
+        let kicked = match operation {
+            Operation::KickUser { user } => Some(user),
+            _ => None,
+        };
         let mut state = self.lock();
         let actions = state.core.apply(self.clock.now(), origin, operation)?;
         self.perform(state, &actions);
+        if let Some(user) = kicked {
+            told::kicked(user, origin, actions.len() as u64);
+        }
         Ok(actions)
     }
 
@@ -180,6 +189,7 @@ impl Tables {
             state.timer = next;
         }
         drop(state);
+        actions.iter().for_each(counted::count);
         actions.iter().for_each(told::tell);
         stops.iter().for_each(CancellationToken::cancel);
         self.foreign_kicks.add(foreign);

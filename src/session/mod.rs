@@ -7,6 +7,7 @@ mod frontends;
 mod ids;
 mod log;
 mod login;
+mod meter;
 mod prelogin;
 mod registry;
 
@@ -23,7 +24,7 @@ use crate::{
     config::settings::Settings,
     director::Director,
     listener::Accepted,
-    observe::LoginLog,
+    observe::{LoginLog, metrics::{Refusal, metrics}},
     tls::ServerTls,
 };
 use frontends::FrontendConfigs;
@@ -124,6 +125,7 @@ impl Sessions {
 async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let generation = shared.generation.load_full();
     let Some(seat) = Box::pin(seat_for(&shared, &generation, &accepted)).await else {
+        metrics().connections_refused.of(accepted.service).of(Refusal::ClientLimit).count();
         tracing::warn!(
             target: "homing::session",
             "service({}): client_limit ({}) reached, client connections are being dropped",

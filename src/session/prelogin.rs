@@ -316,6 +316,7 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         match placed {
             Ok(placement) => {
+                self.log.placed(&placement);
                 if let Some(login) = &mut self.login {
                     login.set_placement(placement);
                 }
@@ -339,6 +340,7 @@ impl Dialogue {
         match login.check(client) {
             Ok(ip) => {
                 self.session.seat.set_login(Some(login.for_registry(Some(ip))));
+                self.log.at_backend();
                 let ignores = self.frontend.ignores_greeting_capabilities();
                 let backends = self.session.generation.backends.clone();
                 let capabilities = self.capabilities.clone();

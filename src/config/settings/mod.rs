@@ -8,6 +8,7 @@ mod director;
 mod listener;
 mod log;
 mod login;
+mod metrics;
 mod process;
 mod relay;
 mod tls;
@@ -19,6 +20,7 @@ pub use director::DirectorSettings;
 pub use listener::{ListenerSettings, ProxyHeaderSettings};
 pub use log::{LogFormat, LogSettings, LogTarget};
 pub use login::{ImapSettings, LoginSettings, SieveSettings};
+pub use metrics::{MetricsPlace, MetricsSettings};
 pub use process::ProcessSettings;
 pub use relay::{RelaySettings, SocketRole, SocketSettings};
 pub use tls::{CertificateFiles, NamedCertificate, Pem, SslMode, TlsSettings, TlsVersion};
@@ -48,6 +50,8 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// Sockets for administrators.
     pub admin: AdminSettings,
+    /// Where metrics can be read.
+    pub metrics: MetricsSettings,
     /// Connections to backends.
     pub backend: BackendSettings,
 }

@@ -7,6 +7,7 @@ mod director;
 mod listener;
 mod log;
 mod login;
+mod metrics;
 mod passdb;
 mod pem;
 mod process;
@@ -32,6 +33,7 @@ pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
         auth: auth::auth(root, report),
         director: director::director(&view, report),
         relay: relay::relay(root, report),
+        metrics: metrics::metrics(&view, report),
         backend: backend::backend(&view, report),
         proxy_header: listener::proxy_header(&view),
         listeners: listener::listeners(root, report),
