@@ -13,7 +13,8 @@
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
 //! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
-//! - [`observe`]: log lines that fail2ban reads.
+//! - [`metrics`]: metrics for Prometheus over HTTP.
+//! - [`observe`]: log lines that fail2ban reads, and what all rooms count.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
 //! - [`cli`], [`demo`]: what a person starts.
@@ -29,6 +30,7 @@ pub mod director;
 pub mod forwarding;
 pub mod lifecycle;
 pub mod listener;
+pub mod metrics;
 pub mod observe;
 pub mod relay;
 pub mod session;

@@ -6,7 +6,7 @@ use homing_login::AuthReply;
 use homing_wire::Secret;
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::observe::metrics::{AuthResult, metrics};
+use crate::observe::tally::{AuthResult, tally};
 
 /// Replies that may wait to be fetched: a challenge, and then the end.
 pub(super) const REPLIES_WAITING_MAX: usize = 4;
@@ -34,14 +34,14 @@ impl Exchange {
         conversation: impl Conversation + 'static,
         patience: Duration,
     ) -> Self {
-        metrics().auth_requests.count();
+        tally().auth_requests.count();
         let deadline = Instant::now().checked_add(patience);
         Self { replies, conversation: Some(Box::new(conversation)), patience, deadline }
     }
 
     /// A request that ended before anybody was asked.
     pub(super) fn ended(reply: AuthReply) -> Self {
-        metrics().auth_requests.count();
+        tally().auth_requests.count();
         let (sender, replies) = mpsc::channel(1);
         // There is room for one.
         let _ = sender.try_send(reply);
@@ -89,5 +89,5 @@ fn count(reply: &AuthReply) {
         AuthReply::Fail(_) => AuthResult::Fail,
         AuthReply::Lost => AuthResult::Lost,
     };
-    metrics().auth_replies.of(result).count();
+    tally().auth_replies.of(result).count();
 }

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{BackendStream, Backends, LoginRequest, connect};
 use crate::{
-    observe::metrics::{BackendFailure as Failed, LoginPhase, metrics},
+    observe::tally::{BackendFailure as Failed, LoginPhase, tally},
     tls::HandshakeError,
     transport::Transport,
 };
@@ -101,7 +101,7 @@ pub(super) async fn attempt(
 ) -> Result<BackendStream, LoginFailure> {
     let result = try_once(backends, request, traces, started).await;
     if let Err(failed) = &result {
-        metrics().backend_failures.of(request.client.service).of(failed.counted_as()).count();
+        tally().backend_failures.of(request.client.service).of(failed.counted_as()).count();
     }
     result
 }
@@ -116,7 +116,7 @@ async fn try_once(
     let limit = limit_of(backends, request);
     let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
     let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
-    let times = metrics().phase_time.of(request.client.service);
+    let times = tally().phase_time.of(request.client.service);
     let stream = tcp(backends, request, source, started, deadline).await;
     times.of(LoginPhase::Connect).observe(begun.elapsed());
     let (stream, connected) = (stream?, Instant::now());

@@ -7,7 +7,7 @@ use super::{
     Backends, LoginOutcome, LoginRequest,
     attempt::{Cause, Traces, attempt, limit_of},
 };
-use crate::observe::metrics::metrics;
+use crate::observe::tally::tally;
 
 /// Pause between attempts.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>) -> Log
         }
         tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failed.failure.text);
         reconnects += 1;
-        metrics().backend_retries.of(request.client.service).count();
+        tally().backend_retries.of(request.client.service).count();
         tokio::time::sleep(PAUSE).await;
     };
     LoginOutcome {

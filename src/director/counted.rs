@@ -1,21 +1,21 @@
 //! What the core tells, in numbers.
 
 use super::core::{Action, Cause, Origin};
-use crate::observe::metrics::{ChangeOrigin, HostChange, MoveCause, metrics};
+use crate::observe::tally::{ChangeOrigin, HostChange, MoveCause, tally};
 
 /// Counts what happened.
 pub(super) fn count(action: &Action) {
-    let metrics = metrics();
-    let changed = |change, by| metrics.host_changes.of(change).of(origin(by)).count();
+    let tally = tally();
+    let changed = |change, by| tally.host_changes.of(change).of(origin(by)).count();
     match action {
-        Action::Kick { .. } => metrics.kicks.count(),
+        Action::Kick { .. } => tally.kicks.count(),
         Action::MoveStarted(movement) => {
             let (cause, by) = cause(movement.cause);
-            metrics.moves.of(cause).of(by).count();
+            tally.moves.of(cause).of(by).count();
         }
-        Action::Stuck { .. } => metrics.moves_stuck.count(),
+        Action::Stuck { .. } => tally.moves_stuck.count(),
         Action::FlushStarted { origin: by, .. } | Action::UsersForgotten { origin: by, .. } => {
-            metrics.flushes.of(origin(*by)).count();
+            tally.flushes.of(origin(*by)).count();
         }
         Action::HostAdded { origin, .. } => changed(HostChange::Added, *origin),
         Action::HostChanged { origin, .. } => changed(HostChange::Changed, *origin),

@@ -6,7 +6,7 @@ use super::{
     core::{FormatError, MailServerError, OperationError, UserHash, Wait},
     waits,
 };
-use crate::observe::metrics::WaitReason;
+use crate::observe::tally::WaitReason;
 
 /// Why the director does not start, or refuses a reload. Nobody sees it but the log.
 #[derive(Debug, Error)]

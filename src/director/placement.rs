@@ -10,7 +10,7 @@ use super::{
     tables::Tables,
     waits,
 };
-use crate::observe::metrics::WaitReason;
+use crate::observe::tally::WaitReason;
 
 /// Who forwards a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

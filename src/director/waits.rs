@@ -1,7 +1,7 @@
 //! Why logins wait, for the metrics.
 
 use super::core::Wait;
-use crate::observe::metrics::{WaitReason, metrics};
+use crate::observe::tally::{WaitReason, tally};
 
 /// The reason as the metrics know it.
 pub(super) fn reason(wait: Option<Wait>) -> WaitReason {
@@ -21,13 +21,13 @@ pub(super) struct Waiting(WaitReason);
 impl Waiting {
     pub(super) fn new(wait: Wait) -> Self {
         let reason = reason(Some(wait));
-        metrics().waiting.of(reason).enter();
+        tally().waiting.of(reason).enter();
         Self(reason)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        metrics().waiting.of(self.0).leave();
+        tally().waiting.of(self.0).leave();
     }
 }

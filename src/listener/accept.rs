@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::settings::{ListenerSettings, ProxyHeaderSettings},
-    observe::metrics::{Refusal as Refused, metrics},
+    observe::tally::{Refusal as Refused, tally},
 };
 
 /// Connections of one listener whose PROXY header is awaited. Further ones wait in the kernel's queue, at most
@@ -98,7 +98,7 @@ fn trusted(accepted: Accepted, settings: &ProxyHeaderSettings) -> Option<Accepte
     if settings.trusted_networks.iter().any(|network| network.contains(&rip)) {
         return Some(accepted);
     }
-    metrics().connections_refused.of(accepted.service).of(Refused::ProxyUntrusted).count();
+    tally().connections_refused.of(accepted.service).of(Refused::ProxyUntrusted).count();
     tracing::warn!(
         target: "homing::listener",
         process = accepted.service.login_name(),
@@ -113,7 +113,7 @@ async fn introduced(mut accepted: Accepted, settings: Arc<ProxyHeaderSettings>) 
     match read.await.unwrap_or(Err(Refusal::TimedOut)) {
         Ok(header) => Some(introduce(accepted, header)),
         Err(refusal) => {
-            metrics().connections_refused.of(accepted.service).of(Refused::ProxyHeader).count();
+            tally().connections_refused.of(accepted.service).of(Refused::ProxyHeader).count();
             report(&refusal, accepted.service, accepted.real_remote.ip());
             None
         }

@@ -9,7 +9,7 @@ use std::sync::{
 use jiff::Timestamp;
 use tracing::Level;
 
-use super::{destination::Destination, metrics::metrics, record::Record};
+use super::{destination::Destination, record::Record, tally::tally};
 
 /// Records that may wait. At some 500 bytes each that is about 4 MiB, and seconds of a login storm.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
@@ -33,7 +33,7 @@ pub(super) fn run(mut destination: Destination, queue: &Receiver<Command>, lost:
         match command {
             Command::Line(record) => {
                 if !destination.write(&record) {
-                    metrics().log_lines_lost.count();
+                    tally().log_lines_lost.count();
                     unwritten += 1;
                 }
             }

@@ -23,7 +23,7 @@ use crate::{
     observe::{
         Extra, FailedAttempt, LoginContext, LoginLog as Words, ProxyDestination, ProxyEnd, ProxyFailure,
         ProxyReason, Side, TlsState, Traffic,
-        metrics::{LoginResult, SessionEnd, WaitReason},
+        tally::{LoginResult, SessionEnd, WaitReason},
     },
 };
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use homing_login::Service;
 
-use crate::observe::metrics::{LoginPhase, LoginResult, SessionEnd, SessionPhase, WaitReason, metrics};
+use crate::observe::tally::{LoginPhase, LoginResult, SessionEnd, SessionPhase, WaitReason, tally};
 
 /// The numbers of one session. Dropping it is the end of the session; a login under way then counts as aborted.
 pub(super) struct Meter {
@@ -21,15 +21,15 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(service: Service) -> Self {
-        metrics().connections.of(service).count();
-        metrics().sessions.of(service).of(SessionPhase::Connected).enter();
+        tally().connections.of(service).count();
+        tally().sessions.of(service).of(SessionPhase::Connected).enter();
         let (phase, since) = (SessionPhase::Connected, Instant::now());
         Self { service, phase, since, spent: Duration::ZERO, attempt: None }
     }
 
     /// The session is somewhere else from now on.
     fn enter(&mut self, phase: SessionPhase) {
-        let sessions = metrics().sessions.of(self.service);
+        let sessions = tally().sessions.of(self.service);
         sessions.of(phase).enter();
         sessions.of(self.phase).leave();
         (self.phase, self.since) = (phase, Instant::now());
@@ -45,7 +45,7 @@ impl Meter {
     }
 
     pub(super) fn handshake_failed(&self) {
-        metrics().handshakes_failed.of(self.service).count();
+        tally().handshakes_failed.of(self.service).count();
     }
 
     /// A login begins; the auth service is asked.
@@ -79,7 +79,7 @@ impl Meter {
 
     /// The director has answered, with a backend or without.
     pub(super) fn waited(&mut self, reason: WaitReason) {
-        metrics().director_wait.of(self.service).of(reason).observe(self.since.elapsed());
+        tally().director_wait.of(self.service).of(reason).observe(self.since.elapsed());
     }
 
     pub(super) fn at_backend(&mut self) {
@@ -88,7 +88,7 @@ impl Meter {
 
     pub(super) fn logged_in(&mut self) {
         if let Some(attempt) = self.attempt {
-            metrics().login_time.of(self.service).observe(attempt.elapsed());
+            tally().login_time.of(self.service).observe(attempt.elapsed());
         }
         self.end(LoginResult::Ok);
         self.enter(SessionPhase::Forwarding);
@@ -104,36 +104,36 @@ impl Meter {
 
     /// An attempt that ended before anybody was asked.
     pub(super) fn count(&self, result: LoginResult) {
-        metrics().logins.of(self.service).of(result).count();
+        tally().logins.of(self.service).of(result).count();
     }
 
     /// A logged-in session has ended.
     pub(super) fn ended(&self, end: SessionEnd) {
-        metrics().sessions_ended.of(self.service).of(end).count();
+        tally().sessions_ended.of(self.service).of(end).count();
     }
 
     fn observe(&self, phase: LoginPhase, time: Duration) {
-        metrics().phase_time.of(self.service).of(phase).observe(time);
+        tally().phase_time.of(self.service).of(phase).observe(time);
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
         self.end(LoginResult::Aborted);
-        metrics().sessions.of(self.service).of(self.phase).leave();
+        tally().sessions.of(self.service).of(self.phase).leave();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::metrics::Label;
+    use crate::observe::tally::Label;
 
     /// No other test has sessions of this kind in this process at the same time, but for those of this file.
     const SERVICE: Service = Service::Sieve;
 
     fn logins(result: LoginResult) -> u64 {
-        metrics().logins.of(SERVICE).of(result).value()
+        tally().logins.of(SERVICE).of(result).value()
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         meter.waited(WaitReason::None);
         meter.at_backend();
         meter.logged_in();
-        let there = || metrics().sessions.of(SERVICE).of(SessionPhase::Forwarding).value();
+        let there = || tally().sessions.of(SERVICE).of(SessionPhase::Forwarding).value();
         assert_eq!((meter.phase, there()), (SessionPhase::Forwarding, 1));
         drop(meter);
         assert_eq!(there(), 0);

@@ -24,7 +24,10 @@ use crate::{
     config::settings::Settings,
     director::Director,
     listener::Accepted,
-    observe::{LoginLog, metrics::{Refusal, metrics}},
+    observe::{
+        LoginLog,
+        tally::{Refusal, tally},
+    },
     tls::ServerTls,
 };
 use frontends::FrontendConfigs;
@@ -125,7 +128,7 @@ impl Sessions {
 async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let generation = shared.generation.load_full();
     let Some(seat) = Box::pin(seat_for(&shared, &generation, &accepted)).await else {
-        metrics().connections_refused.of(accepted.service).of(Refusal::ClientLimit).count();
+        tally().connections_refused.of(accepted.service).of(Refusal::ClientLimit).count();
         tracing::warn!(
             target: "homing::session",
             "service({}): client_limit ({}) reached, client connections are being dropped",

@@ -200,10 +200,7 @@ fn values() {
             "metrics_listen = 127.0.0.1:0",
             "metrics_listen: '127.0.0.1:0' is no address with a port (like 127.0.0.1:9102 or [::1]:9102) and no path of a socket",
         ),
-        (
-            "metrics_listen = /run/m 127.0.0.1:9102, /run/m",
-            "metrics_listen: '/run/m' is there twice",
-        ),
+        ("metrics_listen = /run/m 127.0.0.1:9102, /run/m", "metrics_listen: '/run/m' is there twice"),
         ("metrics_listen = 127.0.0.1:9102 [::1]:9102 /run/homing/metrics", ""),
         (
             "metrics_listen = 10.0.0.1:9102",

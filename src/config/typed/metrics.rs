@@ -16,7 +16,8 @@ pub(super) fn metrics(view: &View<'_>, report: &mut Report) -> MetricsSettings {
     let mut places = Vec::new();
     for word in kind::words(&text) {
         let Some(place) = place(word) else {
-            let text = "is no address with a port (like 127.0.0.1:9102 or [::1]:9102) and no path of a socket";
+            let text =
+                "is no address with a port (like 127.0.0.1:9102 or [::1]:9102) and no path of a socket";
             report.error(view.position(NAME), format!("{NAME}: '{word}' {text}"));
             continue;
         };

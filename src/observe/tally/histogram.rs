@@ -45,7 +45,11 @@ impl Histogram {
         let counts = self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.load(Relaxed));
         let buckets: Vec<_> = ends.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        Distribution { buckets, count, sum: Duration::from_micros(self.sum_micros.load(Relaxed)).as_secs_f64() }
+        Distribution {
+            buckets,
+            count,
+            sum: Duration::from_micros(self.sum_micros.load(Relaxed)).as_secs_f64(),
+        }
     }
 }
 

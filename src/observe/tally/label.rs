@@ -257,6 +257,9 @@ mod tests {
         by.of(WaitReason::KickDelay).set(1);
         by.of(WaitReason::None).set(2);
         let rows: Vec<_> = by.iter().map(|(label, cell)| (label.text(), cell.get())).collect();
-        assert_eq!(rows, [("none", 2), ("no_host", 0), ("moved", 0), ("flush_program", 0), ("kick_delay", 1)]);
+        assert_eq!(
+            rows,
+            [("none", 2), ("no_host", 0), ("moved", 0), ("flush_program", 0), ("kick_delay", 1)]
+        );
     }
 }

@@ -18,7 +18,7 @@ pub use number::{Counter, Gauge};
 
 /// All numbers of the program.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct Tally {
     /// When the program began to count.
     pub started: SystemTime,
     /// Connections that were taken into service.
@@ -69,14 +69,14 @@ pub struct Metrics {
     pub log_lines_lost: Counter,
 }
 
-static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+static TALLY: LazyLock<Tally> = LazyLock::new(Tally::new);
 
 /// The numbers of this program.
-pub fn metrics() -> &'static Metrics {
-    &METRICS
+pub fn tally() -> &'static Tally {
+    &TALLY
 }
 
-impl Metrics {
+impl Tally {
     fn new() -> Self {
         Self {
             started: SystemTime::now(),
