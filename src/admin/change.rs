@@ -131,7 +131,10 @@ fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
 /// Whoever is not there is as good as kicked.
 fn kick(access: &Access, whom: &str, is_meant: impl Fn(&SessionLogin) -> bool) -> Reply {
     let sessions = access.registry.kick(is_meant);
-    tracing::info!(target: "homing::admin", "kick of {whom}: {sessions} sessions end");
+    tracing::info!(
+        target: "homing::admin", event = "kicked", origin = %Origin::Operator, sessions, reason = whom,
+        "kick of {whom}: {sessions} sessions end"
+    );
     Reply::Ok
 }
 

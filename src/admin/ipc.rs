@@ -56,7 +56,10 @@ async fn answer(wire: &mut Wire, server: &mut Server, access: &Access, command: 
             access.director.kick_hash(UserHash::from_number(hash.0), except)
         }
     };
-    tracing::info!(target: "homing::admin", "{word}: {count} sessions end");
+    tracing::info!(
+        target: "homing::admin", event = "kicked", origin = "operator", sessions = count, reason = word,
+        "{word}: {count} sessions end"
+    );
     server.answer(&Answer::Count(count));
     Ok(())
 }

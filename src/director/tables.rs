@@ -88,7 +88,6 @@ impl Tables {
         let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
         // Without the lock: sessions that wake up give their placements back.
         stops.iter().for_each(CancellationToken::cancel);
-        told::kicked(user, Origin::Operator, fresh);
         fresh
     }
 

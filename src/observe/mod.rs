@@ -23,7 +23,7 @@ mod writer;
 mod tests;
 
 pub use login::{
-    Extra, FailedAttempt, LoginContext, LoginLog, ProxyDestination, ProxyEnd, ProxyFailure, ProxyReason,
-    Side, TlsState, Traffic,
+    Extra, FailedAttempt, LoginContext, LoginLog, PlaceFacts, ProxyDestination, ProxyEnd, ProxyFailure,
+    ProxyReason, Side, TlsState, Traffic,
 };
 pub use start::{LogError, LogHandle, start};

@@ -21,8 +21,8 @@ use crate::{
     director::{PlaceError, Placement},
     forwarding::{End as ForwardEnd, EndedBy},
     observe::{
-        Extra, FailedAttempt, LoginContext, LoginLog as Words, ProxyDestination, ProxyEnd, ProxyFailure,
-        ProxyReason, Side, TlsState, Traffic,
+        Extra, FailedAttempt, LoginContext, LoginLog as Words, PlaceFacts, ProxyDestination, ProxyEnd,
+        ProxyFailure, ProxyReason, Side, TlsState, Traffic,
         tally::{LoginResult, SessionEnd, WaitReason},
     },
 };
@@ -262,10 +262,15 @@ impl LoginLog {
         to: &ProxyDestination,
         took: Duration,
         reconnects: u32,
+        placement: Option<&Placement>,
     ) {
         self.learn(client);
         self.meter.logged_in();
-        self.words.proxy_started(&self.context, to, took, reconnects);
+        let facts = |placement: &Placement| PlaceFacts {
+            user_hash: placement.user().to_string(),
+            reason: placement.cause().to_string(),
+        };
+        self.words.proxy_started(&self.context, to, took, reconnects, placement.map(facts).as_ref());
     }
 
     /// The last attempt at the backend failed.

@@ -367,7 +367,8 @@ impl Dialogue {
             Ok(stream) => {
                 let BackendStream { transport, success, sent, source } = stream;
                 let to = ProxyDestination { source, ..login.destination() };
-                self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
+                let (client, placement) = (self.frontend.client(), login.placement());
+                self.log.started(client, &to, outcome.took, outcome.reconnects, placement);
                 login.logged_in(transport, success.unread.clone(), sent);
                 // Before the client is told: from then on it counts on its place.
                 self.session.seat.logged_in();
