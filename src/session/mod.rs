@@ -2,6 +2,7 @@
 //! this room does it through the handles of the other rooms. It is the only room that knows their order.
 
 mod connection;
+mod farewell;
 mod forward;
 mod frontends;
 mod ids;

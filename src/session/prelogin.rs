@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     Generation, Shared,
     connection::Connection,
+    farewell,
     log::{End, LoginLog},
     login::{self, Handover, Login},
     registry::{Seat, Stop},
@@ -409,11 +410,31 @@ impl Dialogue {
         })
     }
 
+    /// A login that is kicked is answered: the client need not ask its user for another password.
+    async fn refuse_kicked(&mut self) {
+        if !self.session.generation.settings.process.kick_farewell {
+            return;
+        }
+        self.refuse_temporarily(Instant::now());
+        let mut said = Vec::new();
+        while let Some(output) = self.frontend.poll_output() {
+            if let Output::Send(bytes) = output {
+                said.extend_from_slice(&bytes);
+            }
+        }
+        said.extend(farewell::of_kick(self.frontend.client().service).into_iter().flatten());
+        // The connection is closed whether the client has read it or not.
+        let _ = self.send(&said).await;
+    }
+
     /// Says what is left to say, closes, and writes the log line.
     async fn finish(mut self, end: End) -> Option<Handover> {
         self.pending = Pending::Nothing;
-        // The user is not at the backend any more; closing takes a moment.
+        // The user is not at the backend any more; what follows may take a moment.
         self.login = None;
+        if matches!(end, End::Kicked | End::KickedByAdmin) {
+            self.refuse_kicked().await;
+        }
         let time = match &end {
             End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
             _ => CLOSING_TIME_MAX,
