@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn the_oldest_connection_gives_way() {
     let mut places = Places::default();
-    let alive: Vec<_> = (0..CONNECTIONS_MAX + 3).map(|n| Arc::new(n)).collect();
+    let alive: Vec<_> = (0..CONNECTIONS_MAX + 3).map(Arc::new).collect();
     for held in &alive {
         let held = Arc::clone(held);
         let connection = async move {
