@@ -23,6 +23,7 @@ use crate::{
         settings::{AuthSource, ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
     director::{Director, DirectorError},
+    health::Health,
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
     metrics::{Metrics, MetricsSockets},
@@ -110,6 +111,7 @@ pub struct App {
     /// Sockets for others; ended when dropped.
     relay: relay::Serving,
     hosts: Arc<HostStates>,
+    health: Health,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, Serving>,
     admin: Admin,
@@ -137,10 +139,12 @@ impl App {
         let Prepared { settings, bound, relay, admin, metrics } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
-        let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
+        let health = Health::new(director.clone());
+        let hosts = Arc::new(HostStates::watched_by(health.watcher()));
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
+        health.reload(&settings.health, generation.backends().clone());
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let own = own_address(&settings.director.servers);
@@ -154,6 +158,7 @@ impl App {
             director,
             relay,
             hosts,
+            health,
             proxy_header,
             listeners: HashMap::new(),
             admin,
@@ -251,6 +256,7 @@ impl App {
         // From here on the new configuration holds.
         let ending = removed.iter().filter_map(|listener| self.listeners.remove(listener)).collect();
         self.proxy_header.store(Arc::new(settings.proxy_header.clone()));
+        self.health.reload(&settings.health, generation.backends().clone());
         self.sessions.set_generation(generation);
         self.generation_work = generation_work;
         self.warn_of_fixed(&settings);

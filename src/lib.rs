@@ -10,6 +10,7 @@
 //! - [`director`]: which backend a user belongs to; the placement guard.
 //! - [`relay`]: the sockets through which login processes of Dovecot ask the director.
 //! - [`backend`]: connects and logs in at the backend.
+//! - [`health`]: checks backends, and takes down and brings up the director's.
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
 //! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
@@ -28,6 +29,7 @@ pub mod config;
 pub mod demo;
 pub mod director;
 pub mod forwarding;
+pub mod health;
 pub mod lifecycle;
 pub mod listener;
 pub mod metrics;

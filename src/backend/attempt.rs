@@ -19,7 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{BackendStream, Backends, LoginRequest, connect};
+use super::{BackendStream, Backends, LoginRequest, connect, sighting::Sight};
 use crate::{
     observe::tally::{BackendFailure as Failed, LoginPhase, tally},
     tls::HandshakeError,
@@ -82,8 +82,8 @@ impl LoginFailure {
     }
 }
 
-/// What one attempt leaves behind besides its result.
-#[derive(Default)]
+/// What attempts leave behind besides their results.
+#[derive(Clone, Default)]
 pub(super) struct Traces {
     pub(super) client_lines: Vec<Bytes>,
     client_lines_bytes: usize,
@@ -120,19 +120,31 @@ async fn try_once(
     let stream = tcp(backends, request, source, started, deadline).await;
     times.of(LoginPhase::Connect).observe(begun.elapsed());
     let (stream, connected) = (stream?, Instant::now());
-    let local = stream.local_addr().ok();
     let mut dialogue = dialogue_for(request, traces.capabilities.clone());
-    traces.sent = 0;
-    let driven = drive(backends, request, stream, dialogue.as_mut(), traces);
-    let result = tokio::time::timeout_at(deadline, driven).await.unwrap_or(Err(Broken::TimedOut));
+    let talked = converse(backends, request, stream, dialogue.as_mut(), traces, (begun, deadline)).await;
     times.of(LoginPhase::BackendLogin).observe(connected.elapsed());
     if let Some(capabilities) = dialogue.capabilities() {
         traces.capabilities = Some(capabilities.to_owned());
     }
-    match result {
-        Ok((transport, success)) => Ok(BackendStream { transport, success, sent: traces.sent, source }),
-        Err(broken) => Err(broken.into_failure(dialogue.state(), begun.elapsed(), local)),
-    }
+    let (transport, success) = talked?;
+    backends.hosts.tell(request, Sight::LoggedIn);
+    Ok(BackendStream { transport, success, sent: traces.sent, source })
+}
+
+/// Drives a dialogue until it is over. `times` are when the attempt began and when it must end.
+pub(super) async fn converse(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    stream: TcpStream,
+    dialogue: &mut dyn BackendDialogue,
+    traces: &mut Traces,
+    times: (Instant, tokio::time::Instant),
+) -> Result<(Transport, BackendSuccess), LoginFailure> {
+    let local = stream.local_addr().ok();
+    traces.sent = 0;
+    let driven = drive(backends, request, stream, dialogue, traces);
+    let result = tokio::time::timeout_at(times.1, driven).await.unwrap_or(Err(Broken::TimedOut));
+    result.map_err(|broken| broken.into_failure(dialogue.state(), times.0.elapsed(), local))
 }
 
 /// How driving the dialogue failed.
@@ -162,7 +174,7 @@ impl Broken {
 }
 
 /// Stands for "no limit" in deadline arithmetic.
-const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// `proxy_timeout`, else `login_proxy_timeout`; `None`: no limit.
 pub(super) fn limit_of(backends: &Backends, request: &LoginRequest<'_>) -> Option<Duration> {
@@ -183,24 +195,25 @@ async fn tcp(
         let failure = connect_failure("Host is down".to_owned());
         return Err(LoginFailure { failure, cause: Cause::HostDown, local: None });
     };
-    let connected = match tokio::time::timeout_at(deadline, connect::connect(destination, source)).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error())),
-    };
-    match connected {
+    match connect::connect_until(deadline, destination, source).await {
         Ok(stream) => {
             connecting.succeeded(Instant::now());
+            backends.hosts.tell(request, Sight::Connected);
             Ok(stream)
         }
         Err(error) => {
             connecting.failed(Instant::now(), started);
+            backends.hosts.tell(request, Sight::Unreachable(&error));
             let failure = connect_failure(plain_text(&error));
             Err(LoginFailure { failure, cause: Cause::Connect, local: None })
         }
     }
 }
 
-fn dialogue_for(request: &LoginRequest<'_>, known_capabilities: Option<String>) -> Box<dyn BackendDialogue> {
+pub(super) fn dialogue_for(
+    request: &LoginRequest<'_>,
+    known_capabilities: Option<String>,
+) -> Box<dyn BackendDialogue> {
     let target = request.target;
     let login = BackendLogin {
         user: target.destuser.clone(),

@@ -43,8 +43,20 @@ impl Sources {
     }
 }
 
+/// [`connect`] with a time limit; beyond it, the system's own words for that.
+pub(super) async fn connect_until(
+    deadline: tokio::time::Instant,
+    destination: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<TcpStream> {
+    match tokio::time::timeout_at(deadline, connect(destination, source)).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error())),
+    }
+}
+
 /// Connects from `source`, if given. A bind failure is a connect failure (spec/login-proxy.md 7.6).
-pub(super) async fn connect(destination: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect(destination: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if destination.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;

@@ -8,12 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{
+    LoginRequest,
+    sighting::{Sight, Sighting, Watcher},
+};
+
 /// Backends remembered at most. Beyond it, those without connects under way are forgotten.
 const HOSTS_MAX: usize = 4096;
 
 /// States by address and port.
 #[derive(Default)]
-pub struct HostStates(Mutex<HashMap<SocketAddr, HostState>>);
+pub struct HostStates {
+    by_address: Mutex<HashMap<SocketAddr, HostState>>,
+    watcher: Option<Watcher>,
+}
 
 struct HostState {
     last_success: Instant,
@@ -28,6 +36,17 @@ pub(super) struct Connecting {
 }
 
 impl HostStates {
+    /// Nothing known yet; `watcher` hears how logins fare.
+    pub fn watched_by(watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..Self::default() }
+    }
+
+    pub(super) fn tell(&self, request: &LoginRequest<'_>, sight: Sight<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher(&Sighting { ip: request.ip, service: request.client.service, sight });
+        }
+    }
+
     /// Counts a connect as under way. `None`: the host is down, do not try.
     pub(super) fn begin(
         self: &Arc<Self>,
@@ -48,7 +67,7 @@ impl HostStates {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, HostState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Connects to the user's backend and logs the user in there: source address, TLS, the dialect's dialogue,
-//! time limits, retries (spec/login-proxy.md 7). It knows nothing of how the backend was chosen.
+//! time limits, retries (spec/login-proxy.md 7). Also asks a backend how it is, as a login would. It knows nothing of
+//! how the backend was chosen, nor what follows from how backends are.
 
 mod attempt;
 mod connect;
 mod hosts;
 mod pacing;
+mod probe;
 mod retry;
+mod sighting;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,6 +19,9 @@ use crate::{config::settings::BackendSettings, tls::ClientTls, transport::Transp
 pub use attempt::{Cause, LoginFailure, plain_text};
 pub use hosts::HostStates;
 pub use pacing::{LiveSession, Pacing};
+pub use probe::{Depth, ProbeFailure};
+pub use retry::{Attempted, RETRY_PAUSE, Tries};
+pub use sighting::{Sight, Sighting, Watcher, is_fault_of_ours};
 
 /// Everything needed to reach backends, under one set of settings. Cheap to clone.
 #[derive(Clone)]
@@ -75,8 +81,14 @@ impl Backends {
         Self { settings: Arc::new(settings), tls, hosts, sources }
     }
 
-    /// Logs in, repeating attempts as spec/login-proxy.md 7.4 says. Dropping the future closes the connection.
-    pub async fn login(&self, request: LoginRequest<'_>) -> LoginOutcome {
-        retry::login(self, request).await
+    /// One attempt to log in; whether it is repeated follows spec/login-proxy.md 7.4. Dropping the future closes the
+    /// connection.
+    pub async fn login(&self, request: LoginRequest<'_>, tries: Tries) -> Attempted {
+        retry::login(self, request, tries).await
+    }
+
+    /// Asks a backend how it is, as deep as `depth` says, and leaves again. No login hears of it.
+    pub async fn probe(&self, request: LoginRequest<'_>, depth: Depth) -> Result<(), ProbeFailure> {
+        probe::probe(self, request, depth).await
     }
 }

@@ -69,7 +69,7 @@ fn block_settings(text: &mut String, block: &Block, table: &'static [Known], all
 }
 
 fn value(view: &View<'_>, block: &Block, known: &Known) -> String {
-    if known.kind == Kind::Pem {
+    if matches!(known.kind, Kind::Pem | Kind::Secret) {
         return match block.settings.get(known.name).map(|setting| &setting.value) {
             Some(Value::File(path)) => format!("<{}", path.display()),
             Some(Value::Text(text)) if !text.is_empty() => HIDDEN.to_owned(),

@@ -86,6 +86,18 @@ impl Placement {
     pub fn kicked(&self) -> CancellationToken {
         self.kicked.clone()
     }
+
+    /// True if the user is being moved off a backend that is down or gone: whoever has not been let in there yet can go
+    /// where the user goes.
+    pub fn leaves_down_host(&self) -> bool {
+        let user = self.session.user();
+        self.tables.read(|core, now| {
+            let row = core.lookup(now, core.tag_of(user), user.hash()).current;
+            row.is_some_and(|row| {
+                row.moving.is_some() && core.hosts().get(row.ip).is_none_or(|host| !host.up)
+            })
+        })
+    }
 }
 
 impl Drop for Placement {

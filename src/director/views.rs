@@ -40,6 +40,11 @@ impl Director {
         self.tables.read(|core, _| core.backend_rows())
     }
 
+    /// The name of a backend of the table, if it was configured by name.
+    pub fn hostname_of(&self, ip: IpAddr) -> Option<String> {
+        self.tables.read(|core, _| core.hosts().get(ip).and_then(|host| host.hostname.clone()))
+    }
+
     /// Backends that are configured but not in the table.
     pub fn removed_hosts(&self) -> Vec<IpAddr> {
         self.tables.read(|core, _| {

@@ -221,6 +221,11 @@ impl LoginLog {
         }
     }
 
+    /// The director is asked, perhaps again.
+    pub(super) fn asking_director(&mut self) {
+        self.meter.asking_director();
+    }
+
     /// The director has a backend for the user.
     pub(super) fn placed(&mut self, placement: &Placement) {
         self.meter.waited(placement.waited());

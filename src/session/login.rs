@@ -21,7 +21,7 @@ use super::{
     registry::{Seat, SessionLogin},
 };
 use crate::{
-    backend::{Backends, LoginOutcome, LoginRequest},
+    backend::{Attempted, Backends, LoginRequest, Tries},
     director::{Director, PlaceError, PlaceRequest, Placement},
     observe::ProxyDestination,
     transport::Transport,
@@ -39,6 +39,10 @@ pub(super) struct Refused {
 /// of: fields are dropped in order.
 pub(super) struct Login {
     target: Box<ProxyTarget>,
+    /// The auth service named the backend, so the director is not asked (spec/director.md 5.2).
+    has_host: bool,
+    /// Before the attempt under way.
+    tries: Tries,
     backend: Option<(Transport, Bytes, u64)>,
     placement: Option<Placement>,
 }
@@ -75,7 +79,13 @@ pub(super) fn decide(
 ) -> Result<Login, Box<Refused>> {
     let user = reply.fields.value("user").map(homing_login::UserName::from).unwrap_or_default();
     match homing_login::decide(client.service, mechanism, reply) {
-        Decision::Proxy(target) => Ok(Login { target, backend: None, placement: None }),
+        Decision::Proxy(target) => Ok(Login {
+            has_host: target.host.is_some(),
+            target,
+            tries: Tries::begin(),
+            backend: None,
+            placement: None,
+        }),
         Decision::Refuse(refusal) => Err(Box::new(Refused { refusal, log: None, user })),
         Decision::NoDestination => Err(Box::new(Refused {
             refusal: Refusal::new(RefusalKind::Unavailable),
@@ -95,7 +105,7 @@ impl Login {
 
     /// The auth service named the backend, so the director is not asked (spec/director.md 5.2).
     pub(super) fn has_host(&self) -> bool {
-        self.target.host.is_some()
+        self.has_host
     }
 
     /// Where the login goes, for the log. Meaningful once [`Login::check`] has passed.
@@ -137,6 +147,29 @@ impl Login {
         }
     }
 
+    /// An attempt is over and another one due. The user is nowhere until the director is asked again: it may have
+    /// learned something meanwhile (spec/director.md 10, W12).
+    pub(super) fn try_again(&mut self, tries: Tries) {
+        self.tries = tries;
+        self.placement = None;
+    }
+
+    /// The director moves the user off a backend that is taken for dead: the login follows, instead of ending. The
+    /// attempt under way must be over.
+    pub(super) fn follow_move(&mut self) -> bool {
+        let follows = self.placement.as_ref().is_some_and(Placement::leaves_down_host);
+        if follows {
+            self.tries.count_broken_off();
+            self.placement = None;
+        }
+        follows
+    }
+
+    /// True before the first attempt.
+    pub(super) fn is_first_try(&self) -> bool {
+        self.tries.is_first()
+    }
+
     /// Fires when the director wants the session to end.
     pub(super) fn kicked(&self) -> Option<CancellationToken> {
         self.placement.as_ref().map(Placement::kicked)
@@ -163,7 +196,7 @@ impl Login {
         Ok(ip)
     }
 
-    /// Logs in at the backend.
+    /// One attempt to log in at the backend.
     pub(super) fn at_backend(
         &self,
         backends: Backends,
@@ -171,11 +204,11 @@ impl Login {
         client: ClientIdentity,
         ask_capabilities: bool,
         known_capabilities: Option<String>,
-    ) -> Pin<Box<dyn Future<Output = LoginOutcome> + Send>> {
-        let target = self.target.clone();
+    ) -> Pin<Box<dyn Future<Output = Attempted> + Send>> {
+        let (target, tries) = (self.target.clone(), self.tries.clone());
         Box::pin(async move {
             let request = LoginRequest { target: &target, ip, client, ask_capabilities, known_capabilities };
-            backends.login(request).await
+            backends.login(request, tries).await
         })
     }
 

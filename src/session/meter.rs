@@ -77,6 +77,11 @@ impl Meter {
         self.end(result);
     }
 
+    /// The director is asked, before each attempt at a backend.
+    pub(super) fn asking_director(&mut self) {
+        self.enter(SessionPhase::Director);
+    }
+
     /// The director has answered, with a backend or without.
     pub(super) fn waited(&mut self, reason: WaitReason) {
         tally().director_wait.of(self.service).of(reason).observe(self.since.elapsed());

@@ -69,6 +69,11 @@ impl Generation {
         &self.auth
     }
 
+    /// How backends are reached.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
     /// The server side of TLS; `None` with `ssl = no`.
     pub fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::Exchange,
-    backend::{BackendStream, LoginOutcome},
+    backend::{Attempted, BackendStream, LoginOutcome, RETRY_PAUSE},
     director::Placement,
     observe::ProxyDestination,
     transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
@@ -102,7 +102,9 @@ enum Pending {
     Nothing,
     Auth(Exchange),
     Placing(Pin<Box<dyn Future<Output = Result<Placement, crate::director::PlaceError>> + Send>>),
-    Backend(Pin<Box<dyn Future<Output = LoginOutcome> + Send>>),
+    Backend(Pin<Box<dyn Future<Output = Attempted> + Send>>),
+    /// Until the next attempt.
+    Pause(Pin<Box<tokio::time::Sleep>>),
 }
 
 enum Event {
@@ -110,7 +112,8 @@ enum Event {
     Reply(AuthReply),
     Availability,
     Placed(Result<Placement, crate::director::PlaceError>),
-    BackendDone(Box<LoginOutcome>),
+    Attempted(Attempted),
+    Rested,
     Tick,
     Stop(Stop),
     Kicked,
@@ -175,7 +178,14 @@ impl Dialogue {
                 self.frontend.handle(now, mechanisms.map_or(Input::AuthDown, Input::AuthUp));
             }
             Event::Placed(placed) => self.placed(now, placed),
-            Event::BackendDone(outcome) => self.backend_done(now, *outcome),
+            Event::Attempted(Attempted::Done(outcome)) => self.backend_done(now, *outcome),
+            Event::Attempted(Attempted::Again(tries)) => {
+                self.pending = Pending::Pause(Box::pin(tokio::time::sleep(RETRY_PAUSE)));
+                if let Some(login) = &mut self.login {
+                    login.try_again(tries);
+                }
+            }
+            Event::Rested => self.find_backend(now),
             Event::Tick => {
                 self.log.still_waiting();
                 self.frontend.handle(now, Input::Tick);
@@ -183,7 +193,14 @@ impl Dialogue {
             Event::Stop(Stop::Shutdown) => self.frontend.handle(now, Input::Goodbye(Goodbye::Shutdown)),
             Event::Stop(Stop::QueueFull) => self.frontend.handle(now, Input::Goodbye(Goodbye::QueueFull)),
             Event::Stop(Stop::Kicked) => return Some(End::KickedByAdmin),
-            Event::Kicked => return Some(End::Kicked),
+            Event::Kicked => {
+                // What is under way at the old backend is over before the user is anywhere else.
+                self.pending = Pending::Nothing;
+                if !self.login.as_mut().is_some_and(Login::follow_move) {
+                    return Some(End::Kicked);
+                }
+                self.find_backend(now);
+            }
         }
         if self.login.is_none() {
             self.session.seat.set_login(None);
@@ -304,12 +321,19 @@ impl Dialogue {
     /// The user's backend: named by the auth service, or asked from the director.
     fn begin_login(&mut self, now: Instant, login: Login) {
         self.session.seat.set_login(Some(login.for_registry(None)));
-        if login.has_host() {
-            self.login = Some(login);
-            self.begin_backend(now);
-        } else {
-            self.pending = Pending::Placing(login.place(&self.session.shared.director));
-            self.login = Some(login);
+        self.login = Some(login);
+        self.find_backend(now);
+    }
+
+    /// Before each attempt.
+    fn find_backend(&mut self, now: Instant) {
+        self.pending = Pending::Nothing;
+        match &self.login {
+            Some(login) if !login.has_host() => {
+                self.log.asking_director();
+                self.pending = Pending::Placing(login.place(&self.session.shared.director));
+            }
+            _ => self.begin_backend(now),
         }
     }
 
@@ -336,7 +360,9 @@ impl Dialogue {
 
     fn begin_backend(&mut self, now: Instant) {
         let Some(login) = &self.login else { return };
-        self.frontend.handle(now, Input::AuthDone);
+        if login.is_first_try() {
+            self.frontend.handle(now, Input::AuthDone);
+        }
         let client = self.frontend.client();
         match login.check(client) {
             Ok(ip) => {
@@ -452,7 +478,11 @@ async fn pending_event(pending: &mut Pending) -> Event {
         Pending::Nothing => std::future::pending().await,
         Pending::Auth(exchange) => Event::Reply(exchange.reply().await),
         Pending::Placing(placing) => Event::Placed(placing.await),
-        Pending::Backend(login) => Event::BackendDone(Box::new(login.await)),
+        Pending::Backend(login) => Event::Attempted(login.await),
+        Pending::Pause(rest) => {
+            rest.await;
+            Event::Rested
+        }
     }
 }
 

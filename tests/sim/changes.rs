@@ -70,6 +70,9 @@ impl Model {
     fn set_up(&mut self, origin: Origin, ip: IpAddr, up: bool) -> Result<(), OperationError> {
         let backend = self.host(ip)?.clone();
         if backend.host.up == up {
+            if !up && origin != Origin::Health && backend.changed_by.is_some() {
+                self.host(ip)?.changed_by = Some(origin);
+            }
             return Ok(());
         }
         if origin == Origin::Health {

@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
-    net::{IpAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-    thread,
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -43,19 +46,48 @@ impl Ledger {
     }
 }
 
+/// A backend that runs until it is killed.
+pub struct Running {
+    address: SocketAddr,
+    dead: Arc<AtomicBool>,
+    streams: Arc<Mutex<BTreeMap<SocketAddr, TcpStream>>>,
+    listening: JoinHandle<()>,
+}
+
+impl Running {
+    /// Connections end, and no others are accepted.
+    pub fn kill(self) {
+        self.dead.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        self.listening.join().unwrap();
+        for stream in std::mem::take(&mut *self.streams.lock().unwrap()).into_values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
 /// A backend of one service.
-pub fn start_backend(ip: IpAddr, service: Service, port: u16, ledger: &Arc<Ledger>) {
+pub fn start_backend(ip: IpAddr, service: Service, port: u16, ledger: &Arc<Ledger>) -> Running {
     let listener = TcpListener::bind((ip, port)).unwrap();
     let ledger = Arc::clone(ledger);
-    thread::spawn(move || {
+    let (dead, streams) = (Arc::<AtomicBool>::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
+    let (dead_there, streams_there) = (Arc::clone(&dead), Arc::clone(&streams));
+    let listening = thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let ledger = Arc::clone(&ledger);
+            if dead_there.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(peer) = stream.peer_addr() else { continue };
+            let (ledger, streams) = (Arc::clone(&ledger), Arc::clone(&streams_there));
+            streams.lock().unwrap().insert(peer, stream.try_clone().unwrap());
             let serve = move || {
                 let _ = serve(stream, ip, service, &ledger);
+                streams.lock().unwrap().remove(&peer);
             };
             thread::Builder::new().stack_size(128 * 1024).spawn(serve).unwrap();
         }
     });
+    Running { address: (ip, port).into(), dead, streams, listening }
 }
 
 /// Logs anybody in and echoes. The user is present until the connection is seen to end, and a moment longer: real

@@ -13,6 +13,8 @@ use super::variables::{self, Variables};
 pub(crate) enum Kind {
     /// Anything.
     Text,
+    /// Anything, but never shown.
+    Secret,
     /// `yes`, `no`.
     Flag,
     /// A number, at least this.
@@ -48,7 +50,7 @@ impl Kind {
     /// Checks a value.
     pub(crate) fn check(self, text: &str) -> Verdict {
         match self {
-            Self::Text => Verdict::Fine,
+            Self::Text | Self::Secret => Verdict::Fine,
             Self::Flag => wrong_unless(flag(text).is_some(), || format!("'{text}' is neither yes nor no")),
             Self::Count(least) => check_count(text, least),
             Self::Time(least) => check_time(text, least),

@@ -28,6 +28,8 @@ const fn login(name: &'static str, kind: Kind, default: &'static str) -> Known {
 pub(crate) const SSL_MODES: &[&str] = &["no", "yes", "required"];
 /// Values of `ssl_min_protocol`.
 const TLS_VERSIONS: &[&str] = &["ANY", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "LATEST"];
+const HEALTH_CHECKS: &[&str] = &["off", "connect", "greeting", "login"];
+const HEALTH_SSL: &[&str] = &["no", "yes", "any-cert", "starttls", "starttls-any-cert"];
 const LOG_FORMATS: &[&str] = &["dovecot", "json"];
 const FACILITIES: &[&str] = &[
     "auth", "authpriv", "cron", "daemon", "ftp", "kern", "local0", "local1", "local2", "local3", "local4",
@@ -61,6 +63,18 @@ pub(crate) const TOP: &[Known] = &[
     login("disable_plaintext_auth", Kind::Flag, "yes"),
     known("haproxy_timeout", Kind::Time(0), "3 secs"),
     known("haproxy_trusted_networks", Kind::Networks, ""),
+    login("health_check", Kind::Choice(HEALTH_CHECKS), "off"),
+    known("health_down_users", Kind::Choice(&["move", "stay"]), "move"),
+    known("health_down_when", Kind::Choice(&["any", "all"]), "any"),
+    known("health_fall", Kind::Count(1), "3"),
+    known("health_interval", Kind::Time(1000), "10 secs"),
+    login("health_password", Kind::Secret, ""),
+    login("health_port", Kind::Port, "0"),
+    known("health_rise", Kind::Count(1), "2"),
+    known("health_slow_start", Kind::Time(0), "0"),
+    login("health_ssl", Kind::Choice(HEALTH_SSL), "no"),
+    known("health_timeout", Kind::Time(1000), "5 secs"),
+    login("health_user", Kind::Text, ""),
     known("hostname", Kind::Text, ""),
     login("imap_capability", Kind::Text, ""),
     login("imap_id_log", Kind::Text, ""),

@@ -5,6 +5,7 @@ mod admin;
 mod auth;
 mod backend;
 mod director;
+mod health;
 mod listener;
 mod log;
 mod login;
@@ -17,6 +18,7 @@ pub use admin::{AdminProtocol, AdminSettings, AdminSocket, SocketFile, SocketPla
 pub use auth::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings};
 pub use backend::{BackendSettings, ClientCertificate, SourceIps};
 pub use director::DirectorSettings;
+pub use health::{CheckDepth, CheckSettings, DownUsers, DownWhen, HealthSettings};
 pub use listener::{ListenerSettings, ProxyHeaderSettings};
 pub use log::{LogFormat, LogSettings, LogTarget};
 pub use login::{ImapSettings, LoginSettings, SieveSettings};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Which backend a user belongs to.
     pub director: DirectorSettings,
+    /// Whether backends are checked.
+    pub health: HealthSettings,
     /// Sockets through which others ask the director.
     pub relay: RelaySettings,
     /// Sockets for administrators.

@@ -1,5 +1,6 @@
 //! Tests of the whole way from files to settings.
 
+mod health;
 mod oracle;
 mod problems;
 mod properties;

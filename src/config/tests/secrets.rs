@@ -12,6 +12,9 @@ fn secrets_are_neither_dumped_nor_debugged_nor_reported() {
 ssl_key = \"-----BEGIN PRIVATE KEY-----hunter2\"
 ssl_cert = \"-----BEGIN CERTIFICATE-----\"
 ssl_key_password = hunter2
+health_check = login
+health_user = probe
+health_password = hunter2
 wrong = hunter2
 passdb { args = hunter2 }
 passdb {
@@ -33,6 +36,7 @@ userdb {
             "{text}"
         );
         assert!(text.contains("ssl_key = (hidden)\n"), "{text}");
+        assert!(text.contains("health_password = (hidden)\n"), "{text}");
     }
     assert!(!format!("{outcome:?}").contains(SECRET));
     let report = outcome.report.to_string();
@@ -41,7 +45,7 @@ userdb {
 
 #[test]
 fn settings_do_not_debug_passwords() {
-    let outcome = site("passdb {\n driver = static\n args = password=hunter2\n}").load();
+    let outcome = site("health_check = login\nhealth_user = probe\nhealth_password = hunter2\npassdb {\n driver = static\n args = password=hunter2\n}").load();
     let settings = outcome.settings.expect("no errors");
     assert!(!format!("{settings:?}").contains(SECRET));
 }

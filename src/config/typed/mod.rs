@@ -4,6 +4,7 @@ mod admin;
 mod auth;
 mod backend;
 mod director;
+mod health;
 mod listener;
 mod log;
 mod login;
@@ -24,18 +25,21 @@ use super::{grammar::Block, report::Report, settings::Settings};
 pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
     let view = View::top(root);
     let process = process::process(&view, report);
+    let listeners = listener::listeners(root, report);
+    let auth = auth::auth(root, report);
     Settings {
         admin: admin::admin(root, &process.base_dir, report),
         process,
         log: log::log(&view),
         tls: tls::tls(root, report),
         login: login::login(root),
-        auth: auth::auth(root, report),
+        health: health::health(root, &listeners, &auth.source, report),
+        auth,
         director: director::director(&view, report),
         relay: relay::relay(root, report),
         metrics: metrics::metrics(&view, report),
         backend: backend::backend(&view, report),
         proxy_header: listener::proxy_header(&view),
-        listeners: listener::listeners(root, report),
+        listeners,
     }
 }

@@ -156,6 +156,14 @@ impl Backends {
         }
     }
 
+    /// Somebody else says what is so already.
+    pub(super) fn note_origin(&mut self, ip: IpAddr, origin: Origin) {
+        let row = self.number(ip).and_then(|number| self.rows.get_mut(&number));
+        if let Some((_, said)) = row.and_then(|row| row.changed.as_mut()) {
+            *said = origin;
+        }
+    }
+
     /// Takes a backend out of the table. Its number stays known until [`Backends::drop_row`].
     pub(super) fn retire(&mut self, ip: IpAddr) -> Option<(HostNumber, Backend)> {
         let number = self.current.remove(&ip)?;

@@ -44,10 +44,14 @@ impl Core {
         Ok(self.change_host(origin, ip, |host| host.vhosts = vhosts))
     }
 
-    /// An unchanged state keeps the time of its last change, as in the reference.
+    /// An unchanged state keeps the time of its last change, as in the reference. But whoever takes down what a health
+    /// check has taken down means it: it is down for their reason from then on.
     pub(super) fn set_up(&mut self, origin: Origin, ip: IpAddr, up: bool) -> Outcome {
         let host = Arc::clone(self.known_host(ip)?);
         if host.up == up {
+            if !up && origin != Origin::Health {
+                self.backends.note_origin(ip, origin);
+            }
             return Ok(Vec::new());
         }
         if origin == Origin::Health {

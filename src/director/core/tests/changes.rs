@@ -90,6 +90,20 @@ fn w11_health_checks_leave_the_last_backend_and_peoples_decisions_alone() {
 }
 
 #[test]
+fn w11_down_is_a_persons_word_even_if_a_health_check_has_said_it_first() {
+    let mut core = Checked::three();
+    let (ip, changed) = (ip("10.1.0.1"), |core: &Checked| core.core.backend_rows()[0].changed.unwrap());
+    core.apply_as(Origin::Health, Operation::Down { ip }).unwrap();
+    let (when, _) = changed(&core);
+    core.sleep(Duration::from_secs(5));
+    assert_eq!(core.apply(Operation::Down { ip }).unwrap(), []);
+    assert_eq!(changed(&core), (when, Origin::Operator), "the time stays, as in the reference");
+    core.apply_as(Origin::Health, Operation::Down { ip }).unwrap();
+    let refused = core.apply_as(Origin::Health, Operation::Up { ip });
+    assert_eq!(refused, Err(OperationError::HeldDown(ip)));
+}
+
+#[test]
 fn dr_56_a_removed_backend_is_unknown() {
     let mut core = Checked::three();
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();

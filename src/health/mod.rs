@@ -1,0 +1,97 @@
+//! How backends fare: checks of each protocol, and what logins see of them, become verdicts; a verdict takes a backend
+//! down or brings it up in the director's table, as `doveadm director down` and `up` do (spec/director.md 10, W11).
+//! [`verdicts`] decides; this room gives it time, checks and the table, and does what it says. It knows neither
+//! sessions nor dialects, and what a change does to users is the director's business.
+
+mod probe;
+mod service;
+mod verdicts;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    backend::{Backends, Watcher},
+    config::settings::HealthSettings,
+    director::Director,
+};
+use probe::Prober;
+use service::Clock;
+pub use verdicts::Verdict;
+use verdicts::{Rules, Verdicts};
+
+/// The health checks of this program. Dropped, nobody is checked any more.
+pub struct Health {
+    shared: Arc<Shared>,
+    _end: DropGuard,
+}
+
+/// What the background work and the watcher share.
+struct Shared {
+    director: Director,
+    /// Empty while nothing is checked.
+    prober: ArcSwapOption<Prober>,
+    verdicts: Mutex<Option<Verdicts>>,
+    wake: Notify,
+    clock: Clock,
+}
+
+impl Health {
+    /// Checks nothing until [`Health::reload`] says what.
+    pub fn new(director: Director) -> Self {
+        let shared = Arc::new(Shared {
+            director,
+            prober: ArcSwapOption::empty(),
+            verdicts: Mutex::new(None),
+            wake: Notify::new(),
+            clock: Clock::new(),
+        });
+        let end = CancellationToken::new();
+        tokio::spawn(service::run(Arc::clone(&shared), end.clone()));
+        Self { shared, _end: end.drop_guard() }
+    }
+
+    /// What tells of logins.
+    pub fn watcher(&self) -> Watcher {
+        let shared = Arc::downgrade(&self.shared);
+        Arc::new(move |sighting| {
+            if let Some(shared) = shared.upgrade() {
+                shared.sighted(sighting);
+            }
+        })
+    }
+
+    /// Takes over changed settings; what is known of backends stays. Without checks nothing is marked any more; what
+    /// was marked down stays so, and is named in the log.
+    pub fn reload(&self, settings: &HealthSettings, backends: Backends) {
+        let rules = Rules::of(settings);
+        if rules.services.is_empty() {
+            self.shared.prober.store(None);
+            let verdicts = self.shared.lock().take();
+            return self.shared.wind_up(verdicts);
+        }
+        self.shared.prober.store(Some(Arc::new(Prober::new(settings, backends))));
+        let mut verdicts = self.shared.lock();
+        match verdicts.as_mut() {
+            Some(verdicts) => verdicts.set_rules(rules),
+            None => *verdicts = Some(Verdicts::new(rules, getrandom::u64().unwrap_or_default())),
+        }
+        drop(verdicts);
+        self.shared.wake.notify_one();
+    }
+
+    /// How each protocol of each backend fares, by address; empty while nothing is checked. Holds the lock for a copy.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.shared.lock().as_ref().map(Verdicts::rows).unwrap_or_default()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Verdicts>> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

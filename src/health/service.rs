@@ -1,0 +1,203 @@
+//! The loop around the verdicts: it starts checks, takes the director's table over, and does what was decided.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    verdicts::{Decision, Verdicts},
+    watch::Seen,
+};
+use crate::{
+    backend::{Sight, Sighting, is_fault_of_ours, plain_text},
+    config::settings::CheckDepth,
+    director::core::{Flushing, Moment, Operation, OperationError, Origin},
+};
+
+/// Checks at a time. A site with hundreds of backends is checked within its interval by far fewer; this bounds the
+/// descriptors where many hang.
+const PROBES_PARALLEL_MAX: usize = 100;
+
+/// Between two looks at the director's table when nothing else happens: what people change is seen by then.
+const TABLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two rounds, so that a storm of failing logins does not keep the loop busy.
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Rounds of deciding at once: down, then the flush that follows.
+const ROUNDS_MAX: usize = 3;
+
+/// The wall clock as it was at start, with monotonic time added.
+pub(super) struct Clock {
+    started: Instant,
+    unix_at_start: Duration,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        let unix_at_start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), unix_at_start }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::default().after(self.unix_at_start).after(self.started.elapsed())
+    }
+}
+
+/// Until `end` fires; checks under way end with it.
+pub(super) async fn run(shared: Arc<Shared>, end: CancellationToken) {
+    let rounds = async {
+        let mut probes = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(PROBES_PARALLEL_MAX));
+        loop {
+            let pause = round(&shared, &mut probes, &permits);
+            tokio::select! {
+                () = optional_sleep(pause) => {}
+                () = shared.wake.notified() => {}
+                Some(_) = probes.join_next(), if !probes.is_empty() => {}
+            }
+            sleep(ROUND_PAUSE).await;
+        }
+    };
+    end.run_until_cancelled(rounds).await;
+}
+
+async fn optional_sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when to come back.
+fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore>) -> Option<Duration> {
+    let prober = shared.prober.load_full()?;
+    for _ in 0..ROUNDS_MAX {
+        let decisions = shared.decide();
+        if decisions.is_empty() {
+            break;
+        }
+        decisions.into_iter().for_each(|decision| shared.perform(decision));
+    }
+    let now = shared.clock.now();
+    let mut verdicts = shared.lock();
+    let verdicts = verdicts.as_mut()?;
+    for (ip, service) in verdicts.due(now) {
+        let (shared, prober, permits) = (Arc::clone(shared), Arc::clone(&prober), Arc::clone(permits));
+        probes.spawn(async move {
+            let permit = permits.acquire_owned().await;
+            let begun = Instant::now();
+            let seen = prober.probe(&shared.director, ip, service).await;
+            drop(permit);
+            if let Some(verdicts) = shared.lock().as_mut() {
+                verdicts.checked(shared.clock.now(), (ip, service), seen, begun.elapsed());
+            }
+        });
+    }
+    let next = verdicts.next().map_or(TABLE_INTERVAL, |next| next.since(now));
+    Some(next.min(TABLE_INTERVAL))
+}
+
+impl Shared {
+    /// A login has seen a backend.
+    pub(super) fn sighted(&self, sighting: &Sighting<'_>) {
+        let mut verdicts = self.lock();
+        let Some(verdicts) = verdicts.as_mut() else { return };
+        let Some(depth) = verdicts.rules().services.get(&sighting.service) else { return };
+        let seen = match sighting.sight {
+            Sight::LoggedIn => Seen::Good,
+            // Says nothing about what lies deeper.
+            Sight::Connected if *depth != CheckDepth::Connect => return,
+            Sight::Connected => Seen::Good,
+            Sight::Unreachable(error) if is_fault_of_ours(error) => return,
+            Sight::Unreachable(error) => Seen::Bad(plain_text(error)),
+        };
+        if verdicts.sighted(self.clock.now(), (sighting.ip, sighting.service), seen) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn decide(&self) -> Vec<Decision> {
+        let rows = self.director.backends();
+        let now = self.clock.now();
+        let mut verdicts = self.lock();
+        let Some(verdicts) = verdicts.as_mut() else { return Vec::new() };
+        verdicts.sync(now, &rows);
+        verdicts.decide(now)
+    }
+
+    fn apply(&self, operation: Operation) -> Result<(), OperationError> {
+        self.director.apply(Origin::Health, operation).map(|_| ())
+    }
+
+    fn perform(&self, decision: Decision) {
+        match decision {
+            Decision::TakeDown { ip, why } => match self.apply(Operation::Down { ip }) {
+                Ok(()) => tracing::warn!("backend {ip} {why}: marked down"),
+                Err(OperationError::LastUsable(_)) => {
+                    let is_news = self.lock().as_mut().is_some_and(|verdicts| verdicts.refused(ip));
+                    if is_news {
+                        self.perform(Decision::Stays { ip, why });
+                    }
+                }
+                Err(error) => tracing::debug!("backend {ip} is not taken down: {error}"),
+            },
+            Decision::BringUp { ip } => match self.apply(Operation::Up { ip }) {
+                Ok(()) => tracing::warn!("backend {ip}: checks succeed again: marked up"),
+                Err(error) => tracing::debug!("backend {ip} is not brought up: {error}"),
+            },
+            Decision::Flush { ip } => {
+                let flush = Flushing::Safe { parallel: None };
+                match self.apply(Operation::FlushHost { ip, flush }) {
+                    Ok(()) => {
+                        tracing::info!("backend {ip}: its users are moved to others");
+                        if let Some(verdicts) = self.lock().as_mut() {
+                            verdicts.flushed(ip);
+                        }
+                    }
+                    Err(error) => tracing::debug!("backend {ip} is not flushed: {error}"),
+                }
+            }
+            Decision::SetVhosts { ip, vhosts } => match self.apply(Operation::SetVhosts { ip, vhosts }) {
+                Ok(()) => tracing::info!("backend {ip}: slow start, weight {vhosts}"),
+                Err(error) => tracing::debug!("backend {ip}: no weight {vhosts}: {error}"),
+            },
+            Decision::SlowStartOver { ip } => {
+                tracing::info!("backend {ip}: slow start ends, since its weight was changed meanwhile");
+            }
+            Decision::Stays { ip, why } => {
+                tracing::warn!(
+                    "backend {ip} {why}: stays up, since no other with its tag can take its users"
+                );
+            }
+            Decision::Suspect { tag, service, failed, of } => {
+                let (tag, name) = (homing_wire::printable(&tag), service.auth_name());
+                tracing::error!(
+                    "{name} has failed at {failed} of {of} backends with tag '{tag}': taken for a fault on this side, so they stay up"
+                );
+            }
+            Decision::Relieved { tag, service } => {
+                let (tag, name) = (homing_wire::printable(&tag), service.auth_name());
+                tracing::warn!("{name}: backends with tag '{tag}' are judged one by one again");
+            }
+        }
+    }
+
+    /// The checks end: weights are as they were, and whoever is down is named.
+    pub(super) fn wind_up(&self, verdicts: Option<Verdicts>) {
+        let Some(mut verdicts) = verdicts else { return };
+        verdicts.wind_up().into_iter().for_each(|decision| self.perform(decision));
+        let by_us = |origin| origin == Some(Origin::Health);
+        let rows = self.director.backends();
+        let down = rows.iter().filter(|row| !row.leaving && !row.host.up);
+        for row in down.filter(|row| by_us(row.changed.map(|(_, origin)| origin))) {
+            let ip = row.host.ip;
+            tracing::warn!("health_check is off now: backend {ip} stays down until it is brought up by hand");
+        }
+    }
+}
