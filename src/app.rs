@@ -111,7 +111,7 @@ pub struct App {
     /// Sockets for others; ended when dropped.
     relay: relay::Serving,
     hosts: Arc<HostStates>,
-    health: Health,
+    health: Arc<Health>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, Serving>,
     admin: Admin,
@@ -141,7 +141,7 @@ impl App {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let health = Health::new(director.clone());
+        let health = Arc::new(Health::new(director.clone()));
         let hosts = Arc::new(HostStates::watched_by(health.watcher()));
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         health.reload(&settings.health, generation.backends().clone());
@@ -149,7 +149,7 @@ impl App {
         let sessions = Sessions::new(generation, director.clone());
         let own = own_address(&settings.director.servers);
         let admin = Admin::serve(admin, director.clone(), Arc::clone(sessions.registry()), own);
-        let metrics = Metrics::serve(metrics, sessions.clone(), director.clone());
+        let metrics = Metrics::serve(metrics, sessions.clone(), director.clone(), Arc::clone(&health));
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
             config,

@@ -472,6 +472,28 @@ fn promtool_finds_nothing_to_complain_about() {
     assert!(output.status.success(), "{said}");
 }
 
+#[test]
+fn verdicts_are_shown() {
+    let more = format!(
+        "health_check = greeting\nhealth_interval = 1 s\nhealth_port = {GOOD}\nprotocol pop3 {{\n health_port = {CLOSED}\n}}"
+    );
+    let site = Site::start(14, &more);
+    let row = |name: &str, protocol: &str| {
+        format!("homing_health_{name}{{backend=\"{}\",protocol=\"{protocol}\"}}", site.ip)
+    };
+    wait_until("a verdict", || site.page().0.get(&row("up", "pop3")) == Some(&0.0));
+    let page = site.page();
+    assert_eq!(page.value(&row("up", "imap")), 1.0);
+    assert!(page.value(&row("failures_in_a_row", "pop3")) >= 3.0);
+    assert!(page.value(&row("since_timestamp_seconds", "pop3")) > 1e9);
+    assert!(page.value(&row("check_duration_seconds", "imap")) < 10.0);
+    assert_eq!(
+        page.value(&format!("homing_backend_up{{backend=\"{}\",tag=\"\"}}", site.ip)),
+        1.0,
+        "the last one stays"
+    );
+}
+
 /// Connects and sends, and keeps the connection.
 fn held(site: &Site, bytes: &[u8]) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(site.address()).ok()?;

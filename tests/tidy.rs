@@ -43,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("health", &["backend", "director"]),
     ("lifecycle", &[]),
     ("listener", &[]),
-    ("metrics", &["director", "forwarding", "session"]),
+    ("metrics", &["director", "forwarding", "health", "session"]),
     ("observe", &[]),
     ("relay", &["director"]),
     ("session", &["auth", "backend", "director", "forwarding", "listener", "tls", "transport"]),

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::settings::{MetricsPlace, MetricsSettings},
     director::Director,
+    health::Health,
     session::Sessions,
 };
 use answer::Answers;
@@ -81,8 +82,13 @@ struct Serving {
 
 impl Metrics {
     /// Answers at these sockets.
-    pub fn serve(sockets: MetricsSockets, sessions: Sessions, director: Director) -> Self {
-        let answers = Arc::new(Answers::new(Sources { sessions, director }));
+    pub fn serve(
+        sockets: MetricsSockets,
+        sessions: Sessions,
+        director: Director,
+        health: Arc<Health>,
+    ) -> Self {
+        let answers = Arc::new(Answers::new(Sources { sessions, director, health }));
         let mut metrics = Self { answers, serving: Vec::new() };
         sockets.0.into_iter().for_each(|bound| metrics.add(bound));
         metrics

@@ -1,12 +1,13 @@
 //! Everything before forwarding: one loop that waits for the next event, passes it to the dialect's machine,
 //! and does what the machine decides.
 
+mod ending;
+
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use homing_login::{
-    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Note, Output, TlsFacts,
-    limits,
+    AuthReply, AuthRequest, ClientIdentity, Frontend, Goodbye, Input, Note, Output, TlsFacts, limits,
 };
 use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant as Deadline};
 use zeroize::Zeroizing;
@@ -14,7 +15,6 @@ use zeroize::Zeroizing;
 use super::{
     Generation, Shared,
     connection::Connection,
-    farewell,
     log::{End, LoginLog},
     login::{self, Handover, Login},
     registry::{Seat, Stop},
@@ -25,7 +25,7 @@ use crate::{
     backend::{Attempted, BackendStream, LoginOutcome, RETRY_PAUSE},
     director::Placement,
     observe::ProxyDestination,
-    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
+    transport::Transport,
 };
 
 /// What a connection starts with.
@@ -418,58 +418,6 @@ impl Dialogue {
 
     fn stamp(&self) -> String {
         login::stamp(&self.session.generation.settings.process.hostname)
-    }
-
-    fn hand_over(self, unread: Bytes) -> Option<Handover> {
-        let client = self.frontend.client().clone();
-        let transport = self.transport?;
-        let login = self.login?;
-        login.into_handover(super::login::ClientSide {
-            transport,
-            unread,
-            client,
-            sent: self.session.sent,
-            seat: self.session.seat,
-            shared: self.session.shared,
-            generation: self.session.generation,
-            log: self.log,
-        })
-    }
-
-    /// A login that is kicked is answered: the client need not ask its user for another password.
-    async fn refuse_kicked(&mut self) {
-        if !self.session.generation.settings.process.kick_farewell {
-            return;
-        }
-        self.refuse_temporarily(Instant::now());
-        let mut said = Vec::new();
-        while let Some(output) = self.frontend.poll_output() {
-            if let Output::Send(bytes) = output {
-                said.extend_from_slice(&bytes);
-            }
-        }
-        said.extend(farewell::of_kick(self.frontend.client().service).into_iter().flatten());
-        // The connection is closed whether the client has read it or not.
-        let _ = self.send(&said).await;
-    }
-
-    /// Says what is left to say, closes, and writes the log line.
-    async fn finish(mut self, end: End) -> Option<Handover> {
-        self.pending = Pending::Nothing;
-        // The user is not at the backend any more; what follows may take a moment.
-        self.login = None;
-        if matches!(end, End::Kicked | End::KickedByAdmin) {
-            self.refuse_kicked().await;
-        }
-        let time = match &end {
-            End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
-            _ => CLOSING_TIME_MAX,
-        };
-        self.log.ended(self.frontend.client(), end);
-        if let Some(transport) = self.transport.take() {
-            transport.close_within(time).await;
-        }
-        None
     }
 }
 

@@ -1,13 +1,14 @@
 //! The page of `/metrics`, one file per subject.
 
 mod director;
+mod health;
 mod logins;
 mod process;
 mod program;
 mod sheet;
 mod tls;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -15,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{director::Director, session::Sessions};
+use crate::{director::Director, health::Health, session::Sessions};
 use sheet::Sheet;
 
 /// Where numbers are read.
@@ -23,6 +24,7 @@ use sheet::Sheet;
 pub(super) struct Sources {
     pub(super) sessions: Sessions,
     pub(super) director: Director,
+    pub(super) health: Arc<Health>,
 }
 
 /// The two formats that Prometheus and others read.
@@ -48,10 +50,11 @@ pub(super) fn page(sources: &Sources, format: Format) -> Result<String, fmt::Err
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Part("process", process::write, sources.clone())));
     let ours = registry.sub_registry_with_prefix("homing");
-    let parts: [Part; 4] = [
+    let parts: [Part; 5] = [
         Part("program", program::write, sources.clone()),
         Part("logins", logins::write, sources.clone()),
         Part("director", director::write, sources.clone()),
+        Part("health", health::write, sources.clone()),
         Part("tls", tls::write, sources.clone()),
     ];
     parts.into_iter().for_each(|part| ours.register_collector(Box::new(part)));
