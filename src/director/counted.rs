@@ -28,6 +28,7 @@ fn cause(cause: Cause) -> (MoveCause, ChangeOrigin) {
     match cause {
         Cause::Moved(by) => (MoveCause::Move, origin(by)),
         Cause::Flushed(by) => (MoveCause::Flush, origin(by)),
+        Cause::Drained(by) => (MoveCause::Drain, origin(by)),
         Cause::Mapped(by) => (MoveCause::Other, origin(by)),
         Cause::Hashed => (MoveCause::Other, ChangeOrigin::Ring),
     }

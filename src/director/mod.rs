@@ -5,7 +5,10 @@ mod clock;
 pub mod core;
 mod counted;
 mod error;
+mod explain;
 mod foreign;
+mod history;
+mod line;
 mod names;
 mod placement;
 mod tables;
@@ -26,8 +29,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::core::{Action, MailServer, Naming, Operation, OperationError, Origin, Rules, UsernameFormat};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
+pub use explain::{ExplainedBackend, Explanation};
 use foreign::Foreign;
 pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
+pub use history::{
+    HISTORY_HOSTS_MAX, HISTORY_PLACED_MAX, HISTORY_SHOWN_MAX, HISTORY_USERS_MAX, HistoryEntry, HostEntry,
+    HostEvent, HostLook, UserEvent,
+};
+pub use line::SessionLine;
 use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;

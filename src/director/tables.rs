@@ -10,16 +10,17 @@ use std::{
 
 use homing_login::UserName;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlaceError, PlaceRequest,
+    PlaceError, PlaceRequest, SessionLine,
     clock::Clock,
     core::{
-        Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
+        Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table,
+        UserHash, Wait,
     },
     counted,
     foreign::ForeignKicks,
+    history::History,
     told,
 };
 
@@ -35,8 +36,10 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
-    /// Tells that a flush is further.
-    flushes: watch::Sender<()>,
+    /// Tells that a move, a flush or a drain is further.
+    progress: watch::Sender<()>,
+    /// Tells that a session has ended, if anybody asks.
+    ends: watch::Sender<()>,
 }
 
 struct State {
@@ -44,19 +47,27 @@ struct State {
     /// False without `director_mail_servers`.
     configured: bool,
     /// How to end each session; foreign ones are not among them.
-    stops: HashMap<SessionKey, CancellationToken>,
+    stops: HashMap<SessionKey, SessionLine>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
+    history: History,
 }
 
 impl Tables {
     pub(super) fn new(table: Table, configured: bool) -> Self {
         let clock = Clock::new();
         let core = Core::new(clock.now(), table);
-        let state = State { core, configured, stops: HashMap::new(), timer: None };
-        let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
-        let foreign_kicks = ForeignKicks::default();
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
+        let state = State { core, configured, stops: HashMap::new(), timer: None, history: History::new() };
+        let news = || watch::Sender::new(());
+        Self {
+            state: Mutex::new(state),
+            clock,
+            wakes: news(),
+            sooner: Arc::default(),
+            foreign_kicks: ForeignKicks::default(),
+            progress: news(),
+            ends: news(),
+        }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -64,9 +75,19 @@ impl Tables {
         self.wakes.subscribe()
     }
 
-    /// Fires whenever a flush has looked at all its users.
-    pub(super) fn flush_news(&self) -> watch::Receiver<()> {
-        self.flushes.subscribe()
+    /// Fires whenever a move has ended, a flush has looked at all its users or ended, or a drain does something else.
+    pub(super) fn progress(&self) -> watch::Receiver<()> {
+        self.progress.subscribe()
+    }
+
+    /// Fires whenever a session has ended.
+    pub(super) fn session_ends(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
+    }
+
+    /// Looks at what happened lately.
+    pub(super) fn recall<T>(&self, view: impl FnOnce(&History) -> T) -> T {
+        view(&self.lock().history)
     }
 
     /// Looks at the tables. `view` keeps logins waiting.
@@ -76,19 +97,23 @@ impl Tables {
 
     /// Ends the sessions of a user but for those on one backend; the number of those that were not ending yet.
     pub(super) fn kick(&self, user: UserHash, except: Option<IpAddr>) -> u64 {
-        let state = self.lock();
+        let mut state = self.lock();
         let (core, now) = (&state.core, self.clock.now());
         let place = |session: SessionKey| {
             let tag = core.tag_of(session.user());
             core.lookup(now, tag, user).current.map(|row| row.ip)
         };
         let meant = core.sessions_of(user).filter(|session| except.is_none() || place(*session) != except);
-        let stops: Vec<_> = meant.filter_map(|session| state.stops.get(&session).cloned()).collect();
+        let stops = meant.filter_map(|session| Some((session, state.stops.get(&session).cloned()?)));
+        let fresh: Vec<_> = stops.filter(|(_, stop)| !stop.is_cancelled()).collect();
+        let told: Vec<_> =
+            fresh.iter().filter_map(|(session, _)| Some(kicked(*session, place(*session)?))).collect();
+        state.history.note(now, &told);
         drop(state);
-        let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
+        told.iter().for_each(told::tell);
         // Without the lock: sessions that wake up give their placements back.
-        stops.iter().for_each(CancellationToken::cancel);
-        fresh
+        fresh.iter().for_each(|(_, stop)| stop.cancel());
+        fresh.len() as u64
     }
 
     pub(super) fn sooner(&self) -> Arc<Notify> {
@@ -106,11 +131,12 @@ impl Tables {
     pub(super) fn place(
         &self,
         request: PlaceRequest<'_>,
-        stop: Option<&CancellationToken>,
+        stop: Option<&SessionLine>,
     ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
-        let placed = match state.core.place(self.clock.now(), request.tag, hash) {
+        let now = self.clock.now();
+        let placed = match state.core.place(now, request.tag, hash) {
             Ok(placed) => placed,
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
             Err(wait) => return Ok(Err(wait)),
@@ -118,7 +144,25 @@ impl Tables {
         if let Some(stop) = stop {
             state.stops.insert(placed.session, stop.clone());
         }
+        let (user, ip, cause) = (placed.session.user(), placed.host.ip, placed.cause);
+        if placed.fresh {
+            state.history.note_placed(now, user, ip, cause);
+        }
+        drop(state);
+        if placed.fresh {
+            tracing::debug!("user hash {}: placed on {ip} {cause}", user.hash());
+        }
         Ok(Ok(placed))
+    }
+
+    /// The moment of an instant.
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        self.clock.at(at)
+    }
+
+    /// A person has ended a session by other ways.
+    pub(super) fn note_kicked(&self, session: SessionKey, ip: IpAddr) {
+        self.lock().history.note(self.clock.now(), &[kicked(session, ip)]);
     }
 
     /// The user was heard of: mappings live on, none is made.
@@ -133,47 +177,49 @@ impl Tables {
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
         state.stops.remove(&session);
-        let actions = state.core.release(self.clock.now(), session);
-        self.perform(state, &actions);
+        let now = self.clock.now();
+        let actions = state.core.release(now, session);
+        self.perform(state, now, &actions);
+        if self.ends.receiver_count() > 0 {
+            self.ends.send_replace(());
+        }
     }
 
     /// Does what is due; returns when to come back.
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
-        let actions = state.core.step(self.clock.now());
+        let now = self.clock.now();
+        let State { core, stops, .. } = &mut *state;
+        let actions = core.step_among(now, &Lines(stops));
         let next = state.core.next_step();
         state.timer = next;
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         next.map(|next| Instant::now() + self.clock.until(next).min(SLEEP_MAX))
     }
 
     pub(super) fn configure(&self, table: Table, configured: bool) -> Result<(), OperationError> {
         let mut state = self.lock();
         let operation = Operation::Configure(table);
-        let actions = state.core.apply(self.clock.now(), Origin::Configuration, operation)?;
+        let now = self.clock.now();
+        let actions = state.core.apply(now, Origin::Configuration, operation)?;
         state.configured = configured;
         tracing::debug!("hosts_hash={}", state.core.hosts().checksum());
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         Ok(())
     }
 
     /// Changes the tables; returns what was done and told.
     pub(super) fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
-        let kicked = match operation {
-            Operation::KickUser { user } => Some(user),
-            _ => None,
-        };
         let mut state = self.lock();
-        let actions = state.core.apply(self.clock.now(), origin, operation)?;
-        self.perform(state, &actions);
-        if let Some(user) = kicked {
-            told::kicked(user, origin, actions.len() as u64);
-        }
+        let now = self.clock.now();
+        let actions = state.core.apply(now, origin, operation)?;
+        self.perform(state, now, &actions);
         Ok(actions)
     }
 
     /// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
-    fn perform(&self, mut state: MutexGuard<'_, State>, actions: &[Action]) {
+    fn perform(&self, mut state: MutexGuard<'_, State>, now: Moment, actions: &[Action]) {
+        state.history.note(now, actions);
         let (mut stops, mut foreign) = (Vec::new(), Vec::new());
         for action in actions {
             let Action::Kick { session } = action else { continue };
@@ -190,15 +236,22 @@ impl Tables {
         drop(state);
         actions.iter().for_each(counted::count);
         actions.iter().for_each(told::tell);
-        stops.iter().for_each(CancellationToken::cancel);
+        stops.iter().for_each(SessionLine::cancel);
         self.foreign_kicks.add(foreign);
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }
-        let is_further =
-            |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
+        let is_further = |action: &Action| {
+            matches!(
+                action,
+                Action::MoveEnded(_)
+                    | Action::FlushWalked { .. }
+                    | Action::FlushEnded { .. }
+                    | Action::DrainChanged { .. }
+            )
+        };
         if actions.iter().any(is_further) {
-            self.flushes.send_replace(());
+            self.progress.send_replace(());
         }
         if is_sooner {
             self.sooner.notify_one();
@@ -235,6 +288,20 @@ impl Tables {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One session was ended by a person.
+fn kicked(session: SessionKey, ip: IpAddr) -> Action {
+    Action::UserKicked { user: session.user(), ip, sessions: 1, origin: Origin::Operator }
+}
+
+/// How busy the sessions are that this program forwards. Of others nothing is known, so they count as quiet.
+struct Lines<'a>(&'a HashMap<SessionKey, SessionLine>);
+
+impl Activity for Lines<'_> {
+    fn quiet_since(&self, session: SessionKey) -> Option<Moment> {
+        self.0.get(&session).map_or(Some(Moment::default()), SessionLine::quiet_since)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Backend {
 }
 
 /// All backends, their tags and their ring.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Backends {
     rows: BTreeMap<HostNumber, Backend>,
     /// The table, by address.

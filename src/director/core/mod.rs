@@ -10,9 +10,12 @@
 //! performed in order.
 
 mod action;
+mod activity;
 mod apply;
 mod backends;
 mod changes;
+mod draining;
+mod drains;
 mod flush;
 mod hash;
 mod hosts;
@@ -21,6 +24,8 @@ mod mail_servers;
 mod moves;
 mod moving;
 mod operation;
+mod pace;
+mod plan;
 mod ring;
 mod time;
 mod username_format;
@@ -33,7 +38,13 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use action::{Action, Cause, FlushProgram, FlushRun, Movement, Wait};
+pub use activity::{Activity, AllQuiet};
 use backends::{Backends, HostNumber};
+use drains::Drains;
+pub use drains::{
+    DRAIN_GRACE, DRAIN_GRACE_MAX, DRAIN_PAUSE, DRAIN_PER_SEC, DRAIN_QUIET, DRAINS_MAX, DrainEnd,
+    DrainProgress, DrainState, Draining,
+};
 use flush::Flushes;
 pub use flush::{FLUSHES_MAX, FlushId, FlushProgress};
 pub use hash::{Naming, UserHash};
@@ -44,6 +55,7 @@ pub use moves::{FLUSH_PROGRAM_TIME, MOVE_TIME};
 pub use operation::{
     Flushing, HOSTS_MAX, Operation, OperationError, Origin, Rules, TAGS_MAX, Table, VHOSTS_MAX,
 };
+pub use plan::{Plan, PlanCount, PlanRow, Planner};
 pub use ring::Ring;
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
@@ -78,6 +90,8 @@ pub struct Placed {
     pub host: Arc<Host>,
     /// Why the user is there.
     pub cause: Cause,
+    /// The mapping is new.
+    pub fresh: bool,
 }
 
 /// The tables of one director.
@@ -94,6 +108,7 @@ pub struct Core {
     sessions_so_far: u64,
     moves: Moves,
     flushes: Flushes,
+    drains: Drains,
     /// The latest time that was told. A clock that goes back stands still here.
     now: Moment,
 }
@@ -114,6 +129,7 @@ impl Core {
             sessions_so_far: 0,
             moves: Moves::default(),
             flushes: Flushes::default(),
+            drains: Drains::default(),
             now,
         };
         // The rules are those of the table, so nothing can be refused.
@@ -126,7 +142,8 @@ impl Core {
     pub fn place(&mut self, now: Moment, tag: &[u8], hash: UserHash) -> Result<Placed, Wait> {
         self.set_time(now);
         let user = UserKey { tag: self.backends.tag(tag).ok_or(Wait::NoHost)?, hash };
-        let slot = match self.find(user) {
+        let known = self.find(user);
+        let slot = match known {
             Some(slot) => slot,
             None => {
                 let number = self.backends.hashed(tag, hash).ok_or(Wait::NoHost)?;
@@ -144,7 +161,7 @@ impl Core {
         let session = SessionKey { user, number: self.sessions_so_far };
         self.users.enter(slot);
         self.sessions.insert(session);
-        Ok(Placed { session, host, cause })
+        Ok(Placed { session, host, cause, fresh: known.is_none() })
     }
 
     /// A session has ended, or its login failed. A user without sessions keeps the backend for a while, unless it
@@ -181,14 +198,21 @@ impl Core {
         }
     }
 
-    /// What the passing of time does: expired mappings are forgotten, moves and flushes go on. At most some
-    /// [`STEP_USERS_MAX`] users of each kind; [`Core::next_step`] tells if more is to be done.
+    /// What the passing of time does: expired mappings are forgotten, moves, flushes and drains go on. At most some
+    /// [`STEP_USERS_MAX`] users of each kind; [`Core::next_step`] tells if more is to be done. To drains all sessions
+    /// are quiet.
     pub fn step(&mut self, now: Moment) -> Vec<Action> {
+        self.step_among(now, &AllQuiet)
+    }
+
+    /// [`Core::step`], where `activity` tells drains whom to move first.
+    pub fn step_among(&mut self, now: Moment, activity: &dyn Activity) -> Vec<Action> {
         self.set_time(now);
         let mut actions = Vec::new();
         self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
         self.advance_moves(STEP_USERS_MAX, &mut actions);
         self.advance_flushes(STEP_USERS_MAX, &mut actions);
+        self.advance_drains(STEP_USERS_MAX, activity, &mut actions);
         self.drop_empty_backends();
         actions
     }
@@ -197,7 +221,7 @@ impl Core {
     pub fn next_step(&self) -> Option<Moment> {
         let flush = self.flush_can_go_on().then_some(self.now);
         let expiry = self.users.next_expiry(self.expiry);
-        [flush, expiry, self.moves.next_deadline()].into_iter().flatten().min()
+        [flush, expiry, self.moves.next_deadline(), self.next_drain_step()].into_iter().flatten().min()
     }
 
     /// Changes the tables. All or nothing.
@@ -208,7 +232,10 @@ impl Core {
         operation: Operation,
     ) -> Result<Vec<Action>, OperationError> {
         self.set_time(now);
-        let outcome = self.perform(origin, operation);
+        let mut outcome = self.perform(origin, operation);
+        if let Ok(actions) = &mut outcome {
+            self.end_contradicted_drains(origin, actions);
+        }
         self.drop_empty_backends();
         outcome
     }

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use thiserror::Error;
 
-use super::{FlushId, FlushRun, Host, Naming, UserHash};
+use super::{Draining, FlushId, FlushRun, Host, Naming, UserHash};
 
 /// Most vhosts of a backend, as in the reference (spec/director.md 4.1).
 pub const VHOSTS_MAX: u32 = 1000;
@@ -129,6 +129,22 @@ pub enum Operation {
         /// Which one.
         flush: FlushId,
     },
+    /// Empties a backend for good (10, W41): it gets no new users as soon as another one of its tag is usable, its users
+    /// are moved away, and [`super::DrainState::Safe`] is told. If it is being drained already, that drain goes on with
+    /// these limits. Whoever gives the backend a weight again, or as a person brings it up, ends the drain.
+    Drain {
+        /// Which backend; a removed one that still has users can be named too.
+        ip: IpAddr,
+        /// How.
+        draining: Draining,
+    },
+    /// Ends a drain. Moves under way go on.
+    StopDrain {
+        /// Of which backend.
+        ip: IpAddr,
+        /// Give the backend the weight it had before.
+        restore: bool,
+    },
     /// The flush program has ended (4.8). An answer that nobody waits for any more changes nothing.
     FlushDone {
         /// Which run.
@@ -196,7 +212,7 @@ pub enum OperationError {
     /// The user's sessions are still being ended for an earlier move.
     #[error("User is already being moved, wait a while for it to be finished")]
     BeingMoved,
-    /// A flush that may move nobody.
+    /// A flush or drain that may move nobody.
     #[error("the number of parallel moves must be at least 1")]
     NoParallelMoves,
     /// No such flush, or it has ended.
@@ -205,6 +221,18 @@ pub enum OperationError {
     /// More than [`super::FLUSHES_MAX`] at once.
     #[error("too many flushes at once")]
     TooManyFlushes,
+    /// A drain that may move nobody.
+    #[error("the number of moves in a second must be at least 1")]
+    NoMovesPerSecond,
+    /// More than [`super::DRAIN_GRACE_MAX`].
+    #[error("the grace for busy sessions is too long")]
+    GraceTooLong,
+    /// The backend is not being drained.
+    #[error("{0}: is not being drained")]
+    UnknownDrain(IpAddr),
+    /// More than [`super::DRAINS_MAX`] at once.
+    #[error("too many drains at once")]
+    TooManyDrains,
     /// More than [`HOSTS_MAX`] backends.
     #[error("too many backends")]
     TooManyHosts,

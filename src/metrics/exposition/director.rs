@@ -6,7 +6,11 @@ use super::{
     Sources,
     sheet::{Labels, Sheet, by_one, by_two, only},
 };
-use crate::{director::core::BackendRow, metrics::BACKENDS_MAX, observe::tally::tally};
+use crate::{
+    director::core::{BackendRow, DrainState},
+    metrics::BACKENDS_MAX,
+    observe::tally::tally,
+};
 
 /// The label of backends beyond the limit.
 const OTHERS: &str = "others";
@@ -24,6 +28,7 @@ pub(super) fn write(sources: &Sources, sheet: &mut Sheet<'_>) -> fmt::Result {
         only(census.stuck as u64),
     )?;
     sheet.gauge("director_flushes", "Flushes that have not ended.", only(census.flushes as u64))?;
+    drains(sources, sheet)?;
     let m = tally();
     sheet.counter(
         "director_moves_started",
@@ -41,6 +46,20 @@ pub(super) fn write(sources: &Sources, sheet: &mut Sheet<'_>) -> fmt::Result {
     let help = "Changes of backends, by who wanted them.";
     sheet.counter("director_backend_changes", help, by_two(&m.host_changes))?;
     backends(&Backends::of(&sources.director.backends()), sheet)
+}
+
+fn drains(sources: &Sources, sheet: &mut Sheet<'_>) -> fmt::Result {
+    let drains = sources.director.drains();
+    let count = |state: &'static str, is_so: fn(&DrainState) -> bool| {
+        (vec![("state", state.into())], drains.iter().filter(|drain| is_so(&drain.state)).count() as u64)
+    };
+    let states = [
+        count("moving", |state| matches!(state, DrainState::Moving)),
+        count("waiting", |state| matches!(state, DrainState::Waiting { .. })),
+        count("blocked", |state| matches!(state, DrainState::Blocked)),
+        count("safe", |state| matches!(state, DrainState::Safe)),
+    ];
+    sheet.gauge("director_drains", "Drains of backends by state; safe: can be powered off.", states)
 }
 
 fn backends(backends: &Backends, sheet: &mut Sheet<'_>) -> fmt::Result {

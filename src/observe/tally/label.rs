@@ -198,8 +198,10 @@ labels! {
     MoveCause "cause" {
         /// A move of this user.
         Move "move"
-        /// The backend was flushed or drained.
+        /// The backend was flushed.
         Flush "flush"
+        /// The backend was drained.
+        Drain "drain"
         /// Anything else.
         Other "other"
     }
