@@ -148,7 +148,8 @@ impl App {
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
         let own = own_address(&settings.director.servers);
-        let admin = Admin::serve(admin, director.clone(), Arc::clone(sessions.registry()), own);
+        let (registry, foreign) = (Arc::clone(sessions.registry()), relay.foreign_sessions().clone());
+        let admin = Admin::serve(admin, director.clone(), registry, foreign, own);
         let metrics = Metrics::serve(metrics, sessions.clone(), director.clone(), Arc::clone(&health));
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
@@ -292,14 +293,15 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
-        if old.relay != new.relay {
-            tracing::warn!(target: "homing::app", "a changed socket of service director {fixed}");
+        let is_relaying = !old.relay.sockets.is_empty() || !new.relay.sockets.is_empty();
+        if is_relaying && old.relay != new.relay {
+            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc, or a limit of theirs, {fixed}");
         }
         if old.process.instance_name != new.process.instance_name {
             tracing::warn!(target: "homing::app", "a changed instance_name {fixed}");
         }
         if old.admin != new.admin {
-            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc {fixed}");
+            tracing::warn!(target: "homing::app", "a changed socket of service director or ipc, or director_admin_networks, {fixed}");
         }
     }
 

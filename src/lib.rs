@@ -15,6 +15,7 @@
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
 //! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
 //! - [`metrics`]: metrics for Prometheus over HTTP.
+//! - [`sockets`]: makes socket files and removes them.
 //! - [`observe`]: log lines that fail2ban reads, and what all rooms count.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
@@ -36,5 +37,6 @@ pub mod metrics;
 pub mod observe;
 pub mod relay;
 pub mod session;
+pub mod sockets;
 pub mod tls;
 pub mod transport;

@@ -281,7 +281,7 @@ fn di_05_a_login_without_backend_fails_for_now_and_the_login_process_says_so() {
         answer = client.line();
     }
     assert!(answer.starts_with("a NO [UNAVAILABLE] Temporary authentication failure."), "{answer}");
-    let told = "user=<user@elsewhere.example>: Timeout because no hosts - queued for 30 secs";
+    let told = "director: Error: director: User user@elsewhere.example host lookup failed: Timeout because no hosts - queued for 30 secs (hash=";
     site.homing.wait_for_log(told);
     let answer = delivery.line();
     assert!(answer.starts_with("451 4.3.0"), "{answer}");

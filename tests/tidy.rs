@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which rooms of `src/` each room may use. Every room may use `observe` and `config::settings`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("admin", &["director", "session"]),
+    ("admin", &["director", "relay", "session", "sockets"]),
     (
         "app",
         &[
@@ -43,10 +43,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("health", &["backend", "director"]),
     ("lifecycle", &[]),
     ("listener", &[]),
-    ("metrics", &["director", "forwarding", "health", "session"]),
+    ("metrics", &["director", "forwarding", "health", "session", "sockets"]),
     ("observe", &[]),
-    ("relay", &["director"]),
+    ("relay", &["director", "sockets"]),
     ("session", &["auth", "backend", "director", "forwarding", "listener", "tls", "transport"]),
+    ("sockets", &[]),
     ("tls", &[]),
     ("transport", &[]),
 ];

@@ -1,7 +1,8 @@
 //! The life of one socket: accepts, hands every connection to its protocol, and ends when it is told to.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -12,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Access, director, ipc,
-    socket::{AdminListener, FileGuard, Listening},
+    socket::{AdminListener, Listening},
     wire::Wire,
 };
-use crate::config::settings::AdminProtocol;
+use crate::{
+    config::settings::AdminProtocol,
+    sockets::{FileGuard, UnixSocket},
+};
 
 /// Pause after a failed accept: mostly descriptors are missing, and the connection is still there afterwards.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,23 +41,40 @@ enum Socket {
 impl Socket {
     fn new(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
-            Listening::Unix(socket, file) => {
-                Self::Unix { socket: UnixListener::from_std(socket)?, _file: file }
+            Listening::Unix(UnixSocket { listener, file }) => {
+                Self::Unix { socket: UnixListener::from_std(listener)?, _file: file }
             }
             Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
         })
     }
 
-    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
-        Ok(match self {
-            Self::Unix { socket, .. } => Box::new(socket.accept().await?.0),
-            Self::Tcp(socket) => {
-                let stream = socket.accept().await?.0;
+    /// The next one who may come in.
+    async fn accept(&self, networks: &[IpNet]) -> io::Result<Box<dyn Stream>> {
+        let socket = match self {
+            Self::Unix { socket, .. } => return Ok(Box::new(socket.accept().await?.0)),
+            Self::Tcp(socket) => socket,
+        };
+        loop {
+            let (stream, peer) = socket.accept().await?;
+            // Whoever has gone already has no address.
+            let Ok(own) = stream.local_addr() else { continue };
+            if may_connect(peer.ip(), own.ip(), networks) {
                 stream.set_nodelay(true)?;
-                Box::new(stream)
+                return Ok(Box::new(stream));
             }
-        })
+            tracing::warn!(
+                target: "homing::admin",
+                "{own}: {} is not in director_admin_networks; the connection is closed",
+                peer.ip()
+            );
+        }
     }
+}
+
+/// This machine and the networks that are named; there is no password (spec/director.md 10, W35).
+fn may_connect(peer: IpAddr, own: IpAddr, networks: &[IpNet]) -> bool {
+    let (peer, own) = (peer.to_canonical(), own.to_canonical());
+    peer.is_loopback() || peer == own || networks.iter().any(|network| network.contains(&peer))
 }
 
 /// Accepts until `stop` is cancelled; connections end then, too.
@@ -72,7 +93,7 @@ pub(super) async fn serve(listener: AdminListener, access: Access, stop: Cancell
         tokio::select! {
             () = stop.cancelled() => return,
             Some(_) = connections.join_next() => {}
-            accepted = socket.accept() => match accepted {
+            accepted = socket.accept(&access.networks) => match accepted {
                 Ok(stream) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
                         let (access, name) = (access.clone(), name.clone());
@@ -104,5 +125,27 @@ async fn talk(protocol: AdminProtocol, stream: Box<dyn Stream>, access: Access, 
     };
     if let Err(error) = talked {
         tracing::debug!(target: "homing::admin", "{name}: a connection broke: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w35_only_this_machine_and_named_networks_may_connect_over_tcp() {
+        let may = |peer: &str, own: &str, networks: &[&str]| {
+            let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
+            may_connect(peer.parse().unwrap(), own.parse().unwrap(), &networks)
+        };
+        for (peer, own) in [("127.0.0.5", "127.0.0.1"), ("::1", "::1"), ("10.0.0.9", "10.0.0.9")] {
+            assert!(may(peer, own, &[]), "{peer}");
+        }
+        assert!(!may("10.0.0.8", "10.0.0.9", &[]) && !may("2001:db8::2", "2001:db8::1", &[]));
+        assert!(
+            may("10.0.0.8", "10.0.0.9", &["10.0.0.0/24"]) && may("::ffff:10.0.0.8", "::", &["10.0.0.8/32"])
+        );
+        assert!(!may("10.0.1.8", "10.0.0.9", &["10.0.0.0/24", "2001:db8::/32"]));
+        assert!(may("2001:db8::2", "2001:db9::1", &["10.0.0.0/24", "2001:db8::/32"]));
     }
 }

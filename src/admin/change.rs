@@ -3,15 +3,13 @@
 use std::num::NonZeroU32;
 
 use homing_doveadm::{
-    UserPattern,
     director::{HostArgument, Refusal, Reply, Request, Scope, UserArgument, UserPlace, VHOSTS_MAX},
+    ipc::Command,
 };
+use homing_wire::printable;
 
-use super::Access;
-use crate::{
-    director::core::{Action, Flushing, Operation, OperationError, Origin, UserHash},
-    session::SessionLogin,
-};
+use super::{Access, ipc};
+use crate::director::core::{Action, Flushing, Operation, OperationError, Origin, UserHash};
 
 /// Does it. Kicks and moves are answered when they have begun, a flush when all its users have been looked at. Our
 /// kicks never wait for others, so `nowait` makes no difference.
@@ -34,14 +32,16 @@ pub(super) async fn perform(access: &Access, request: Request) -> Reply {
             apply(Operation::MoveUser { user, ip: host })
         }
         Request::UserKick { user, .. } => {
-            kick(access, &format!("{user:?}"), |login| user.matches(login.user.as_bytes()))
+            let whom = printable(user.as_bytes());
+            kick(access, &whom, Command::Kick(vec![user])).await
         }
         Request::UserKickAlt { field, value, .. } => {
-            kick(access, &format!("{value:?}"), |login| has_alternative(login, &field, &value))
+            let whom = format!("{}={}", printable(&field), printable(value.as_bytes()));
+            kick(access, &whom, Command::KickAlt { field, values: vec![value] }).await
         }
         Request::UserKickHash { hash, .. } => {
-            access.director.kick_hash(UserHash::from_number(hash.0), None);
-            Reply::Ok
+            let whom = format!("user hash {hash}");
+            kick(access, &whom, Command::KickHash { hash, except: None }).await
         }
         Request::DirectorAdd(_) => Reply::Refused(Refusal::Other("this director runs alone".to_owned())),
         Request::DirectorRemove(_) => Reply::NotFound,
@@ -52,11 +52,6 @@ pub(super) async fn perform(access: &Access, request: Request) -> Reply {
         | Request::DirectorList
         | Request::Own(_) => Reply::TryAgain,
     }
-}
-
-/// An alternative name fits.
-pub(super) fn has_alternative(login: &SessionLogin, field: &[u8], value: &UserPattern) -> bool {
-    login.alternatives.iter().any(|(name, found)| name == field && value.matches(found))
 }
 
 /// An empty tag is none, as in the reference; a known backend keeps its tag then.
@@ -128,9 +123,11 @@ fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
     hash.unwrap_or_else(|| access.director.hash(user.as_bytes()))
 }
 
-/// Whoever is not there is as good as kicked.
-fn kick(access: &Access, whom: &str, is_meant: impl Fn(&SessionLogin) -> bool) -> Reply {
-    let sessions = access.registry.kick(is_meant);
+/// Whoever is not there is as good as kicked. The answer comes when the sessions are told to end, those of other login
+/// processes included.
+async fn kick(access: &Access, whom: &str, command: Command) -> Reply {
+    let own = ipc::kick_own(access, &command);
+    let sessions = own.saturating_add(access.foreign.kick(None, &command).await);
     tracing::info!(
         target: "homing::admin", event = "kicked", origin = %Origin::Operator, sessions, reason = whom,
         "kick of {whom}: {sessions} sessions end"

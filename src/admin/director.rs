@@ -16,7 +16,7 @@ pub(super) async fn talk(mut wire: Wire, access: &Access) -> io::Result<()> {
         match server.poll_event() {
             Some(ServerEvent::Request(request)) => answer(&mut wire, &mut server, access, request).await?,
             Some(ServerEvent::Close(error)) => {
-                tracing::warn!(target: "homing::admin", "{error}; the connection is closed");
+                tracing::error!(target: "homing::admin", "{error}; the connection is closed");
                 return wire.send(server.poll_transmit()).await;
             }
             None => {

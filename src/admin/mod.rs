@@ -1,6 +1,6 @@
 //! Sockets for administrators: `doveadm director` and `doveadm proxy` see and change the director and the sessions
-//! through them (spec/director.md 5.6, 6). This room turns requests into operations of the director and kicks of the
-//! registry, and what these say into answers. It knows no dialect, no login and no file but its sockets.
+//! through them (spec/director.md 5.6, 6), those of login processes beside Homing included. This room turns requests into
+//! operations of the director and kicks of the sessions, and what these say into answers. It knows no dialect, no login and no file but its sockets.
 
 mod accept;
 mod change;
@@ -15,10 +15,11 @@ mod tests;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{director::Director, session::Registry};
+use crate::{director::Director, relay::ForeignSessions, session::Registry};
 pub use socket::AdminSockets;
 
 /// Connections of one socket at a time; further ones are closed at once. doveadm has one for each run, and a
@@ -40,8 +41,11 @@ pub const WAITING_MAX: usize = 32;
 struct Access {
     director: Director,
     registry: Arc<Registry>,
+    foreign: ForeignSessions,
     /// Our address in the ring that we are alone in.
     own: IpAddr,
+    /// Who may connect over TCP beside this machine.
+    networks: Arc<[IpNet]>,
     limits: Limits,
     waiting: Arc<Semaphore>,
 }
@@ -68,12 +72,20 @@ pub struct Admin {
 
 impl Admin {
     /// Answers at these sockets. `own` is the address that the list of directors shows for this one.
-    pub fn serve(sockets: AdminSockets, director: Director, registry: Arc<Registry>, own: IpAddr) -> Self {
-        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
-        let access = Access { director, registry, own, limits: Limits::default(), waiting };
+    pub fn serve(
+        sockets: AdminSockets,
+        director: Director,
+        registry: Arc<Registry>,
+        foreign: ForeignSessions,
+        own: IpAddr,
+    ) -> Self {
+        let AdminSockets { listeners, networks } = sockets;
+        let (waiting, networks) = (Arc::new(Semaphore::new(WAITING_MAX)), networks.into());
+        let access =
+            Access { director, registry, foreign, own, networks, limits: Limits::default(), waiting };
         let stop = CancellationToken::new();
         let serve = |socket| tokio::spawn(accept::serve(socket, access.clone(), stop.clone()));
-        Self { tasks: sockets.0.into_iter().map(serve).collect(), stop }
+        Self { tasks: listeners.into_iter().map(serve).collect(), stop }
     }
 
     /// Closes the sockets and their connections, and removes their files.

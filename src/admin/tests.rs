@@ -30,7 +30,6 @@ fn settings(mail_servers: &str) -> DirectorSettings {
         user_expire: Duration::from_secs(900),
         user_kick_delay: Duration::ZERO,
         parallel_moves_max: 100,
-        parallel_kicks_max: 100,
         flush_socket: String::new(),
         master_user_separator: None,
     }
@@ -40,7 +39,9 @@ async fn access(mail_servers: &str) -> Access {
     Access {
         director: Director::new(&settings(mail_servers)).await.unwrap(),
         registry: Arc::default(),
+        foreign: ForeignSessions::none(),
         own: "127.0.0.1".parse().unwrap(),
+        networks: Arc::default(),
         limits: Limits::default(),
         waiting: Arc::new(Semaphore::new(WAITING_MAX)),
     }
@@ -318,11 +319,11 @@ async fn a_socket_has_only_so_many_connections() {
     let path = folder.path().join("director-admin");
     let file = SocketFile { path: path.clone(), mode: 0o600, user: None, group: None };
     let socket = AdminSocket { protocol: AdminProtocol::Director, place: SocketPlace::Unix(file) };
-    let mut sockets = AdminSockets::bind(&AdminSettings { sockets: vec![socket] });
+    let mut sockets = AdminSockets::bind(&AdminSettings { sockets: vec![socket], networks: Vec::new() });
     let mut access = access("10.1.0.1").await;
     access.limits.connections = 1;
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(accept::serve(sockets.0.pop().unwrap(), access, stop.clone()));
+    let serving = tokio::spawn(accept::serve(sockets.listeners.pop().unwrap(), access, stop.clone()));
     let greeting = async |stream: &mut UnixStream| {
         let mut bytes = [0; 8];
         timeout(PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap()

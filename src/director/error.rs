@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::{
     core::{FormatError, MailServerError, OperationError, UserHash, Wait},
+    flush_program::TargetError,
     waits,
 };
 use crate::observe::tally::WaitReason;
@@ -20,6 +21,9 @@ pub enum DirectorError {
     /// `director_username_hash`.
     #[error("director_username_hash: {0}")]
     UsernameHash(#[from] FormatError),
+    /// `director_flush_socket`.
+    #[error(transparent)]
+    FlushSocket(#[from] TargetError),
     /// A change that the users of the moment do not allow.
     #[error(transparent)]
     Operation(#[from] OperationError),
@@ -33,7 +37,7 @@ pub enum PlaceError {
     NoDirector,
     /// No usable backend with this tag, or the user was being moved, for the whole time. Told as a temporary failure
     /// (spec/director.md 8.1).
-    #[error("Timeout because {wait} - queued for {waited_secs} secs (user hash {hash}, tag '{tag}')")]
+    #[error("Timeout because {wait} - queued for {waited_secs} secs (hash={hash}, tag={tag})")]
     Timeout {
         /// The last reason.
         wait: Wait,

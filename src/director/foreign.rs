@@ -35,6 +35,9 @@ pub enum ForeignUse {
     /// A session that is told of twice in `director_user_expire`: held until nothing was heard for the whole of it, so
     /// that one report may be lost.
     Session,
+    /// A session that no kick reaches: its program takes none, or knows it by a name of another hash (spec/director.md
+    /// 10, W2). Held as a session; a move waits until nothing is heard of it.
+    Unreachable,
     /// A lookup, as for mail delivery: held for [`LOOKUP_TIME`].
     Lookup,
 }
@@ -42,6 +45,8 @@ pub enum ForeignUse {
 /// Where a foreign session has to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignPlace {
+    /// Whose it is.
+    pub user: UserHash,
     /// Address of the backend.
     pub ip: IpAddr,
     /// Name of the backend, if it was configured by name.
@@ -71,15 +76,17 @@ impl Director {
     ) -> Result<ForeignPlace, ForeignError> {
         let placement = self.place_somewhere(QUEUE_TIME, request, SessionPlace::Elsewhere).await?;
         let expire = self.foreign.lock().expire;
+        // The placement is there: the rules of hashing stay as they are until it is gone.
+        let user = self.tables.hash(request.user);
         let place = ForeignPlace {
+            user,
             ip: placement.ip(),
             hostname: placement.hostname().map(ToOwned::to_owned),
             refresh_secs: expire.as_secs() / 2,
         };
-        // The placement is there: the rules of hashing stay as they are until it is gone.
-        let key = Key { user: self.tables.hash(request.user), purpose, tag: request.tag.into() };
+        let key = Key { user, purpose, tag: request.tag.into() };
         let time = match purpose {
-            ForeignUse::Session => expire,
+            ForeignUse::Session | ForeignUse::Unreachable => expire,
             ForeignUse::Lookup => LOOKUP_TIME.min(expire),
         };
         self.foreign.hold(key, placement, Instant::now(), time)?;
@@ -112,6 +119,21 @@ impl Director {
     pub fn end_foreign(&self, user: UserHash, placed_before: Instant) {
         let ended = self.foreign.lock().end(user, placed_before);
         drop(ended);
+    }
+
+    /// When the last one of the foreign sessions that kicks by hash find was placed; `None`: the user has none.
+    pub fn foreign_placed(&self, user: UserHash) -> Option<Instant> {
+        let held = self.foreign.lock();
+        let of_user = held.sessions(user);
+        let kickable = of_user.iter().filter(|key| key.purpose == ForeignUse::Session);
+        kickable.filter_map(|key| held.by_key.get(key)).map(|hold| hold.placed).max()
+    }
+
+    /// True if a program that knows the session by `login_name` finds it by the hash of the user: it hashes the whole
+    /// name.
+    pub fn is_found_by_hash(&self, user: &UserName, login_name: &UserName) -> bool {
+        self.tables
+            .read(|core, _| core.naming().hash_whole(login_name.as_bytes()) == core.hash(user.as_bytes()))
     }
 }
 
@@ -274,7 +296,7 @@ impl<G> Held<G> {
     fn sessions(&self, user: UserHash) -> Vec<Key> {
         let first = Key { user, purpose: ForeignUse::Session, tag: Box::default() };
         let keys = self.by_key.range(first..).map(|(key, _)| key);
-        keys.take_while(|key| key.user == user && key.purpose == ForeignUse::Session).cloned().collect()
+        keys.take_while(|key| key.user == user && key.purpose != ForeignUse::Lookup).cloned().collect()
     }
 
     /// The sessions of a user live.
@@ -288,7 +310,10 @@ impl<G> Held<G> {
 
     /// The sessions of a user are over, if all of them were placed before some moment.
     fn end(&mut self, user: UserHash, placed_before: Instant) -> Vec<G> {
-        let is_over = |key: &Key| self.by_key.get(key).is_some_and(|hold| hold.placed < placed_before);
+        let is_over = |key: &Key| {
+            let is_before = self.by_key.get(key).is_some_and(|hold| hold.placed < placed_before);
+            is_before && key.purpose == ForeignUse::Session
+        };
         let keys: Vec<_> = self.sessions(user).into_iter().filter(is_over).collect();
         keys.iter().filter_map(|key| self.remove(key)).map(|hold| hold.guard).collect()
     }

@@ -6,6 +6,7 @@ pub mod core;
 mod counted;
 mod error;
 mod explain;
+mod flush_program;
 mod foreign;
 mod history;
 mod line;
@@ -30,6 +31,7 @@ use self::core::{Action, MailServer, Naming, Operation, OperationError, Origin, 
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
 pub use explain::{ExplainedBackend, Explanation};
+use flush_program::FlushTarget;
 use foreign::Foreign;
 pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
 pub use history::{
@@ -74,9 +76,14 @@ impl Director {
     }
 
     async fn with_resolver(settings: &DirectorSettings, resolver: Resolver) -> Result<Self, DirectorError> {
+        let flush = FlushTarget::parse(&settings.flush_socket)?;
         let names = Names::start(plan(settings)?, resolver).await?;
         let tables = Arc::clone(names.tables());
+        tables.flush_jobs().set_target(flush);
         let end = CancellationToken::new();
+        let programs = flush_program::run(Arc::downgrade(&tables), Arc::clone(tables.flush_jobs()));
+        let programs_end = end.clone();
+        tokio::spawn(async move { programs_end.run_until_cancelled(programs).await });
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
         let foreign = Foreign::start(settings.user_expire);
         Ok(Self { tables, names, foreign, _timer: Arc::new(end.drop_guard()) })
@@ -85,7 +92,9 @@ impl Director {
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while
     /// running ([`Operation::Configure`]). A slow resolver delays it by some seconds at most.
     pub async fn reload(&self, settings: &DirectorSettings) -> Result<(), DirectorError> {
+        let flush = FlushTarget::parse(&settings.flush_socket)?;
         self.names.reload(plan(settings)?).await?;
+        self.tables.flush_jobs().set_target(flush);
         self.foreign.set_expire(settings.user_expire);
         Ok(())
     }
@@ -165,7 +174,6 @@ fn rules(settings: &DirectorSettings, naming: Naming) -> Rules {
         expire: settings.user_expire,
         kick_delay: settings.user_kick_delay,
         moves_max: NonZeroU32::new(settings.parallel_moves_max).unwrap_or(NonZeroU32::MIN),
-        // This program does not run one, whatever `director_flush_socket` says.
-        flush_program: false,
+        flush_program: !settings.flush_socket.is_empty(),
     }
 }

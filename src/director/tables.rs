@@ -19,6 +19,7 @@ use super::{
         UserHash, Wait,
     },
     counted,
+    flush_program::{FlushJob, FlushJobs},
     foreign::ForeignKicks,
     history::History,
     told,
@@ -36,6 +37,7 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
+    flush_jobs: Arc<FlushJobs>,
     /// Tells that a move, a flush or a drain is further.
     progress: watch::Sender<()>,
     /// Tells that a session has ended, if anybody asks.
@@ -65,6 +67,7 @@ impl Tables {
             wakes: news(),
             sooner: Arc::default(),
             foreign_kicks: ForeignKicks::default(),
+            flush_jobs: Arc::default(),
             progress: news(),
             ends: news(),
         }
@@ -123,6 +126,11 @@ impl Tables {
     /// Users whose foreign sessions have to end.
     pub(super) fn foreign_kicks(&self) -> &ForeignKicks {
         &self.foreign_kicks
+    }
+
+    /// Runs of the flush program that are due.
+    pub(super) fn flush_jobs(&self) -> &Arc<FlushJobs> {
+        &self.flush_jobs
     }
 
     /// Registers a session, or says why that has to wait. Without `stop` it is a foreign one.
@@ -238,6 +246,11 @@ impl Tables {
         actions.iter().for_each(told::tell);
         stops.iter().for_each(SessionLine::cancel);
         self.foreign_kicks.add(foreign);
+        self.flush_jobs.add(actions.iter().filter_map(|action| match action {
+            Action::RunFlush(program) => Some(FlushJob::Run(program.clone())),
+            Action::AbortFlush { run } => Some(FlushJob::Abort(*run)),
+            _ => None,
+        }));
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }

@@ -22,7 +22,6 @@ pub(super) fn settings(mail_servers: &str) -> DirectorSettings {
         user_expire: Duration::from_secs(900),
         user_kick_delay: Duration::from_millis(50),
         parallel_moves_max: 100,
-        parallel_kicks_max: 100,
         flush_socket: String::new(),
         master_user_separator: None,
     }
@@ -90,7 +89,7 @@ async fn di_05_an_unknown_tag_is_refused_after_the_wait() {
     let error = place_soon(&director, "bl\nue").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Timeout because no hosts - queued for 0 secs (user hash 2898073819, tag 'bl\\x0aue')"
+        "Timeout because no hosts - queued for 0 secs (hash=2898073819, tag=bl\\x0aue)"
     );
     assert_eq!(counts(&director), (0, 0));
 }
@@ -194,7 +193,7 @@ async fn w01_a_moved_user_logs_in_when_the_old_sessions_have_ended() {
     let error = place_soon(&director, "").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Timeout because kill waiting: sessions on 10.1.0.3 to end: 1 - queued for 0 secs (user hash 2898073819, tag '')"
+        "Timeout because kill waiting: sessions on 10.1.0.3 to end: 1 - queued for 0 secs (hash=2898073819, tag=)"
     );
     let login = waiting(&director).await;
     drop(first);

@@ -7,7 +7,6 @@ use super::core::{Action, Cause, DrainState, Host, Movement, Origin};
 /// One line per event, with fields for programs (README, "Events"); nothing for what is performed rather than told.
 pub(super) fn tell(action: &Action) {
     match action {
-        // The rules of this program have no flush program, so none is asked for.
         Action::Kick { .. }
         | Action::Wake { .. }
         | Action::WakeAll
@@ -84,10 +83,9 @@ fn move_ended(m: &Movement) {
 
 fn changed(before: &Host, after: &Host, origin: Origin) {
     let (backend, from, to) = (after.ip, shown(before), shown(after));
-    tracing::info!(
-        event = "backend_changed", %backend, %origin, from, to,
-        "backend {backend} changed by {origin}: {from} -> {to}"
-    );
+    for line in changes(before, after, origin) {
+        tracing::info!(event = "backend_changed", %backend, %origin, from, to, "{line}");
+    }
 }
 
 fn differs(said: &Host, is: Option<&Host>) {
@@ -131,6 +129,27 @@ fn drain(ip: IpAddr, state: DrainState) {
     }
 }
 
+/// The words of the reference where it has some (spec/director.md 4), since scripts look for them.
+fn changes(before: &Host, after: &Host, origin: Origin) -> Vec<String> {
+    let (ip, mut lines) = (after.ip, Vec::new());
+    let who = match origin {
+        Origin::Operator => "doveadm".to_owned(),
+        other => other.to_string(),
+    };
+    if before.up != after.up {
+        let (state, vhosts) = (if after.up { "up" } else { "down" }, before.vhosts);
+        lines.push(format!("{who}: Host {ip} changed {state} (vhost_count={vhosts})"));
+    }
+    if before.vhosts != after.vhosts {
+        let (old, new) = (before.vhosts, after.vhosts);
+        lines.push(format!("{who}: Host {ip} vhost count changed from {old} to {new}"));
+    }
+    if before.tag != after.tag || before.hostname != after.hostname {
+        lines.push(format!("{who}: Host {ip} changed: {} -> {}", shown(before), shown(after)));
+    }
+    lines
+}
+
 fn place(ip: Option<IpAddr>) -> String {
     ip.map_or_else(|| "nowhere".to_owned(), |ip| ip.to_string())
 }
@@ -139,4 +158,29 @@ fn shown(host: &Host) -> String {
     let state = if host.up { "up" } else { "down" };
     let name = host.hostname.as_deref().unwrap_or("-");
     format!("{state}, vhosts {}, tag '{}', name {name}", host.vhosts, homing_wire::printable(&host.tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dr_91_changes_of_backends_are_told_in_the_words_of_the_reference() {
+        let before = Host::new("10.0.0.9".parse().unwrap(), None, Vec::new());
+        let down = Host { up: false, vhosts: 50, ..before.clone() };
+        assert_eq!(
+            changes(&before, &down, Origin::Operator),
+            [
+                "doveadm: Host 10.0.0.9 changed down (vhost_count=100)",
+                "doveadm: Host 10.0.0.9 vhost count changed from 100 to 50"
+            ]
+        );
+        assert_eq!(
+            changes(&Host { vhosts: 100, ..down }, &before, Origin::Health),
+            ["health check: Host 10.0.0.9 changed up (vhost_count=100)"]
+        );
+        let tagged = Host { tag: b"blue".to_vec(), ..before.clone() };
+        let [line] = &*changes(&before, &tagged, Origin::Operator) else { panic!() };
+        assert!(line.starts_with("doveadm: Host 10.0.0.9 changed: up, vhosts 100, tag ''"), "{line}");
+    }
 }

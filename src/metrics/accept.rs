@@ -15,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CONNECTION_TIME, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADERS_MAX,
     answer::Answers,
-    socket::{Bound, FileGuard, Listening},
+    socket::{Bound, Listening},
 };
-use crate::config::settings::MetricsPlace;
+use crate::{
+    config::settings::MetricsPlace,
+    sockets::{FileGuard, UnixSocket},
+};
 
 /// Pause after a failed accept: mostly descriptors are missing, and the connection is still there afterwards.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -40,8 +43,8 @@ impl Socket {
     fn new(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
             Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Listening::Unix(socket, file) => {
-                Self::Unix { socket: UnixListener::from_std(socket)?, _file: file }
+            Listening::Unix(UnixSocket { listener, file }) => {
+                Self::Unix { socket: UnixListener::from_std(listener)?, _file: file }
             }
         })
     }

@@ -2,10 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
-    },
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     sync::Arc,
     time::Duration,
 };
@@ -55,21 +52,16 @@ async fn connections_that_have_ended_leave_their_places() {
 }
 
 #[test]
-fn a_stale_socket_is_replaced_and_what_belongs_to_others_stays() {
+fn socket_files_are_for_everybody_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics");
     let bind = || Bound::new(&MetricsPlace::Unix(path.clone()));
-    drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists(), "nobody listens any more");
     let ours = bind().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
-    assert_eq!(bind().err().unwrap().to_string(), "another program listens there");
+    assert!(bind().is_err(), "another one listens there");
     UnixStream::connect(&path).unwrap();
     drop(ours);
     assert!(!path.exists(), "removed at the end");
-    fs::write(&path, "mine").unwrap();
-    assert_eq!(bind().err().unwrap().to_string(), "there is a file that is no socket");
-    assert_eq!(fs::read(&path).unwrap(), b"mine");
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl Record {
 fn process_of(target: &str) -> &'static str {
     match target.split("::").nth(1) {
         Some("auth") => "auth",
-        Some("director") => "director",
+        // There it is the director that serves administrators and asks for others.
+        Some("director" | "admin" | "relay") => "director",
         Some("config") => "config",
         _ => "master",
     }
@@ -111,6 +112,7 @@ mod tests {
     #[test]
     fn rooms_have_process_names() {
         assert_eq!(process_of("homing::director::core"), "director");
+        assert_eq!(process_of("homing::admin"), "director");
         assert_eq!(process_of("homing::tls::watch"), "master");
         assert_eq!(process_of("tokio"), "master");
     }

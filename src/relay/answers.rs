@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use homing_dovecot_auth::{AnswersOf, HostQuestion};
+use homing_dovecot_auth::HostQuestion;
 use homing_login::limits::AUTH_LINE_BYTES_MAX;
 use homing_wire::{InputBuffer, Secret};
 use tokio::{
@@ -15,8 +15,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     STALL_TIME,
-    desk::Desk,
+    desk::{Answered, Asker, Desk},
     ended::{Ended, Side},
+    hub::logins::Delivery,
 };
 
 /// Bytes read at one time.
@@ -26,20 +27,32 @@ pub(super) const CHUNK_BYTES: usize = 4096;
 pub(super) struct Answers<R, W> {
     from: (Side, R),
     to: W,
-    answers: AnswersOf,
+    asker: Asker,
     desk: Arc<Desk>,
     input: InputBuffer,
     /// Written before anything is read or taken from `waiting`.
     output: Zeroizing<Vec<u8>>,
-    waiting: JoinSet<Secret>,
+    /// Logins that are told of in `output`.
+    delivered_with_it: Option<Delivery>,
+    waiting: JoinSet<Answered>,
     pub(super) stall_time: Duration,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
-    pub(super) fn new(from: (Side, R), to: W, answers: AnswersOf, desk: Arc<Desk>) -> Self {
+    pub(super) fn new(from: (Side, R), to: W, asker: Asker, desk: Arc<Desk>) -> Self {
         let input = InputBuffer::new(AUTH_LINE_BYTES_MAX);
         let (output, waiting) = (Zeroizing::default(), JoinSet::new());
-        Self { from, to, answers, desk, input, output, waiting, stall_time: STALL_TIME }
+        Self {
+            from,
+            to,
+            asker,
+            desk,
+            input,
+            output,
+            delivered_with_it: None,
+            waiting,
+            stall_time: STALL_TIME,
+        }
     }
 
     /// Passes lines on until one side ends.
@@ -69,9 +82,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
                 let count = count.map_err(|error| Ended::error_of(self.from.0, error))?;
                 self.received(space.get(..count).unwrap_or_default())
             }
-            Some(line) = self.waiting.join_next() => {
-                // A lookup that ended without a line was about a connection that has ended.
-                line.iter().for_each(|line| self.say(line.expose()));
+            // A lookup that ended without a line was about a connection that has ended.
+            Some(Ok((line, delivery))) = self.waiting.join_next() => {
+                self.say(line.expose());
+                self.delivered_with_it = delivery;
                 Ok(())
             }
         }
@@ -110,10 +124,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
     }
 
     fn pass(&mut self, line: &Secret) {
-        let Some(question) = HostQuestion::of(self.answers, line.expose()) else {
+        let Some(question) = HostQuestion::of(self.asker.answers(), line.expose()) else {
             return self.say(line.expose());
         };
-        match self.desk.ask(question, self.answers) {
+        match self.desk.ask(question, self.asker) {
             Ok(lookup) => {
                 self.waiting.spawn(lookup);
             }
@@ -126,6 +140,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Answers<R, W> {
         let written = written.map_err(|_| Ended::Stalled(Side::Client))?;
         written.map_err(|error| Ended::error_of(Side::Client, error))?;
         self.output.zeroize();
+        self.delivered_with_it = None;
         Ok(())
     }
 }

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use homing_dovecot_auth::AnswersOf;
 use homing_wire::tab;
 use tokio::net::UnixStream;
 
 use super::{
     answers::Answers,
-    desk::Desk,
+    desk::{Asker, Desk},
     ended::{Ended, Side},
 };
 
@@ -18,7 +17,7 @@ const CLIENT: [&[u8]; 3] = [b"VERSION", b"director-authreply-client", b"1"];
 
 pub(super) async fn serve(client: UnixStream, desk: Arc<Desk>) -> Ended {
     let (from, to) = client.into_split();
-    let mut answers = Answers::new((Side::Client, from), to, AnswersOf::Logins, desk);
+    let mut answers = Answers::new((Side::Client, from), to, Asker::Other, desk);
     answers.say(GREETING);
     match answers.first_line().await {
         Ok(line) if is_compatible(line.expose()) => answers.run().await,

@@ -3,7 +3,6 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use homing_dovecot_auth::AnswersOf;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
@@ -14,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     CONNECT_TIME, STALL_TIME,
     answers::{Answers, CHUNK_BYTES},
-    desk::Desk,
+    desk::{Asker, Desk},
     ended::{Ended, Side},
 };
 
@@ -22,14 +21,14 @@ use super::{
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects to the auth service and relays until one side ends.
-pub(super) async fn relay(client: UnixStream, auth: &Path, answers: AnswersOf, desk: Arc<Desk>) -> Ended {
+pub(super) async fn relay(client: UnixStream, auth: &Path, asker: Asker, desk: Arc<Desk>) -> Ended {
     let auth = match connect(auth).await {
         Ok(auth) => auth,
         Err(error) => return Ended::Connect(error),
     };
     let (from_client, to_client) = client.into_split();
     let (from_auth, to_auth) = auth.into_split();
-    let answers = Answers::new((Side::Auth, from_auth), to_client, answers, desk);
+    let answers = Answers::new((Side::Auth, from_auth), to_client, asker, desk);
     tokio::select! {
         ended = copy(from_client, to_auth, STALL_TIME) => ended,
         ended = answers.run() => ended,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use homing_doveadm::ipc::ProcessError;
 use thiserror::Error;
 
 /// Which side it was.
@@ -30,6 +31,8 @@ pub(super) enum Ended {
     LineTooLong,
     #[error("director-authreply client not compatible with this server (mixed old and new binaries?)")]
     Incompatible,
+    #[error(transparent)]
+    LoginProcess(ProcessError),
 }
 
 fn side(side: &Side) -> &'static str {

@@ -1,6 +1,7 @@
 //! The sockets through which login processes of Dovecot, its LMTP server and others ask our director
 //! (spec/director.md 5.1, 5.4, 5.5, 0.2): each of their conversations with the auth service passes through, and answers
-//! that need a backend get one. It does not know how backends are chosen, nor sessions of our own.
+//! that need a backend get one. Login processes that forward sessions come to its hub, and end them when told (5.6). It
+//! does not know how backends are chosen, nor sessions of our own.
 
 mod answers;
 mod authreply;
@@ -8,6 +9,8 @@ mod bind;
 mod connection;
 mod desk;
 mod ended;
+mod foreign_sessions;
+mod hub;
 mod refreshes;
 mod serve;
 
@@ -17,14 +20,19 @@ mod tests;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{config::settings::RelaySettings, director::Director};
+use crate::{
+    config::settings::{RelaySettings, SocketRole},
+    director::Director,
+    sockets::FileGuard,
+};
 pub use bind::BindError;
-use bind::{Bound, Door, SocketFile};
+use bind::{Bound, Door};
 use desk::Desk;
-use serve::Shared;
+pub use foreign_sessions::{ForeignList, ForeignLists, ForeignSessions};
+use hub::Hub;
+use serve::{Places, Shared};
 
 /// Answers that wait for a backend, on all connections together. Each holds one line, rarely over 300 bytes and never
 /// over 16384. While no backend is usable all logins of a site wait here, 30 s each.
@@ -48,8 +56,9 @@ pub struct Relay {
 /// Serves until dropped, which ends all connections and removes the sockets.
 #[derive(Debug)]
 pub struct Serving {
+    foreign: ForeignSessions,
     _stop: DropGuard,
-    _files: Vec<SocketFile>,
+    _files: Vec<FileGuard>,
 }
 
 /// Why the sockets cannot be served.
@@ -70,13 +79,20 @@ impl Relay {
 
     /// Serves them from now on.
     pub fn serve(self, director: &Director) -> Result<Serving, ServeError> {
-        let stop = CancellationToken::new();
+        let (stop, hub, settings) = (CancellationToken::new(), Arc::<Hub>::default(), self.settings);
+        let desk = Desk::new(director.clone(), Arc::clone(&hub), WAITING_MAX, settings.login_time);
+        if self.bound.iter().any(|bound| bound.role == SocketRole::LoginProcesses) {
+            let kicks = hub::kicks::run(Arc::clone(&hub), director.clone(), settings.parallel_kicks_max);
+            let stop = stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(kicks).await });
+        }
         let shared = Arc::new(Shared {
-            desk: Arc::new(Desk::new(director.clone(), WAITING_MAX)),
-            connections: Arc::new(Semaphore::new(self.settings.connections_max)),
-            connections_max: self.settings.connections_max,
-            auth_login: self.settings.auth_login,
-            auth_userdb: self.settings.auth_userdb,
+            desk: Arc::new(desk),
+            hub: Arc::clone(&hub),
+            clients: Places::new("director", settings.connections_max),
+            processes: Places::new("ipc", settings.processes_max),
+            auth_login: settings.auth_login,
+            auth_userdb: settings.auth_userdb,
             stop: stop.clone(),
         });
         let serving = stop.drop_guard();
@@ -90,6 +106,13 @@ impl Relay {
             served.map_err(|cause| ServeError { path, cause })?;
             files.push(file);
         }
-        Ok(Serving { _stop: serving, _files: files })
+        Ok(Serving { foreign: ForeignSessions::new(hub), _stop: serving, _files: files })
+    }
+}
+
+impl Serving {
+    /// The sessions of the login processes that have come here.
+    pub fn foreign_sessions(&self) -> &ForeignSessions {
+        &self.foreign
     }
 }

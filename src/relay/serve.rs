@@ -2,14 +2,19 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use homing_dovecot_auth::AnswersOf;
 use tokio::{
     net::{UnixListener, UnixStream, unix::pipe},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{authreply, connection, desk::Desk, ended::Ended, refreshes};
+use super::{
+    authreply, connection,
+    desk::{Asker, Desk},
+    ended::Ended,
+    hub::{Hub, logins::PeerId, process},
+    refreshes,
+};
 use crate::config::settings::SocketRole;
 
 /// After a failed accept: descriptors may be short, and come back when sessions end.
@@ -18,11 +23,39 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) desk: Arc<Desk>,
-    pub(super) connections: Arc<Semaphore>,
-    pub(super) connections_max: usize,
+    pub(super) hub: Arc<Hub>,
+    pub(super) clients: Places,
+    pub(super) processes: Places,
     pub(super) auth_login: PathBuf,
     pub(super) auth_userdb: PathBuf,
     pub(super) stop: CancellationToken,
+}
+
+/// Room for connections.
+pub(super) struct Places {
+    service: &'static str,
+    max: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new(service: &'static str, max: usize) -> Self {
+        Self { service, max, free: Arc::new(Semaphore::new(max)) }
+    }
+
+    fn free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
+    /// Waits while there are too many connections. Those behind wait in the kernel's queue.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        if let Some(permit) = self.free() {
+            return Some(permit);
+        }
+        let (service, max) = (self.service, self.max);
+        tracing::warn!(target: "homing::relay", "service {service}: client_limit ({max}) reached, client connections are waiting");
+        Arc::clone(&self.free).acquire_owned().await.ok()
+    }
 }
 
 /// Serves a listening socket in the background.
@@ -60,7 +93,7 @@ async fn accept(listener: &UnixListener, role: SocketRole, shared: &Arc<Shared>)
                 continue;
             }
         };
-        let Some(permit) = permit(shared).await else { return };
+        let Some(permit) = permit(role, shared).await else { return };
         let here = Arc::clone(shared);
         tokio::spawn(async move {
             let _permit = permit;
@@ -71,23 +104,29 @@ async fn accept(listener: &UnixListener, role: SocketRole, shared: &Arc<Shared>)
     }
 }
 
-/// Waits while there are too many connections. Those behind wait in the kernel's queue.
-async fn permit(shared: &Shared) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() {
+/// Kicks are not sure to reach everybody while a login process waits.
+async fn permit(role: SocketRole, shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    if role != SocketRole::LoginProcesses {
+        return shared.clients.take().await;
+    }
+    if let Some(permit) = shared.processes.free() {
         return Some(permit);
     }
-    let max = shared.connections_max;
-    tracing::warn!(target: "homing::relay", "service director: client_limit ({max}) reached, client connections are waiting");
-    Arc::clone(&shared.connections).acquire_owned().await.ok()
+    let _waits = shared.hub.keep_waiting();
+    shared.processes.take().await
 }
 
 async fn serve(client: UnixStream, role: SocketRole, shared: &Shared) -> Ended {
     let desk = Arc::clone(&shared.desk);
     match role {
-        SocketRole::Logins => connection::relay(client, &shared.auth_login, AnswersOf::Logins, desk).await,
-        SocketRole::Lookups => connection::relay(client, &shared.auth_userdb, AnswersOf::Lookups, desk).await,
+        SocketRole::Logins => {
+            let asker = Asker::LoginProcess(PeerId::of(&client));
+            connection::relay(client, &shared.auth_login, asker, desk).await
+        }
+        SocketRole::Lookups => connection::relay(client, &shared.auth_userdb, Asker::Lookups, desk).await,
         SocketRole::Answers => authreply::serve(client, desk).await,
         SocketRole::Refreshes | SocketRole::RefreshFifo => refreshes::read(client, desk.director()).await,
+        SocketRole::LoginProcesses => process::serve(client, Arc::clone(&shared.hub)).await,
     }
 }
 
@@ -97,6 +136,7 @@ fn tell(role: SocketRole, ended: &Ended) {
         SocketRole::Lookups => "userdb",
         SocketRole::Answers => "authreply",
         SocketRole::Refreshes | SocketRole::RefreshFifo => "notify",
+        SocketRole::LoginProcesses => "ipc",
     };
     if !ended.is_usual() {
         tracing::error!(target: "homing::relay", "{name}: {ended}");

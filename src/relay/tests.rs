@@ -11,9 +11,11 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::settings::{DirectorSettings, SocketRole, SocketSettings},
+    config::settings::{DirectorSettings, SocketFile, SocketRole, SocketSettings},
     director::PlaceRequest,
 };
+
+mod login_processes;
 
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,12 +61,13 @@ struct Site {
     serving: Option<Serving>,
 }
 
-const SOCKETS: [(&str, SocketRole); 5] = [
+const SOCKETS: [(&str, SocketRole); 6] = [
     ("director", SocketRole::Logins),
     ("director-userdb", SocketRole::Lookups),
     ("director-authreply", SocketRole::Answers),
     ("notify", SocketRole::Refreshes),
     ("proxy-notify", SocketRole::RefreshFifo),
+    ("ipc-proxy", SocketRole::LoginProcesses),
 ];
 
 fn director_settings(mail_servers: &str, separator: Option<char>) -> DirectorSettings {
@@ -75,7 +78,6 @@ fn director_settings(mail_servers: &str, separator: Option<char>) -> DirectorSet
         user_expire: Duration::from_secs(900),
         user_kick_delay: Duration::from_secs(2),
         parallel_moves_max: 100,
-        parallel_kicks_max: 100,
         flush_socket: String::new(),
         master_user_separator: separator,
     }
@@ -85,16 +87,16 @@ impl Site {
     async fn start(connections_max: usize, settings: DirectorSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let socket = |(name, role): (&str, _)| SocketSettings {
-            path: path(name),
-            role,
-            mode: 0o600,
-            user: None,
-            group: None,
+        let socket = |(name, role): (&str, _)| {
+            let file = SocketFile { path: path(name), mode: 0o600, user: None, group: None };
+            SocketSettings { role, file }
         };
         let relay = Relay::bind(&RelaySettings {
             sockets: SOCKETS.into_iter().map(socket).collect(),
             connections_max,
+            processes_max: connections_max,
+            parallel_kicks_max: 100,
+            login_time: Duration::from_secs(30),
             auth_login: path("auth-login"),
             auth_userdb: path("auth-userdb"),
         });
@@ -301,12 +303,11 @@ async fn only_so_many_connections_are_served() {
 #[tokio::test]
 async fn only_so_many_answers_wait() {
     let director = Director::new(&director_settings("10.1.0.1@blue", None)).await.unwrap();
-    let desk = Arc::new(Desk::new(director.clone(), 1));
+    let desk = Arc::new(Desk::new(director.clone(), Arc::default(), 1, Duration::ZERO));
     let (auth, there) = UnixStream::pair().unwrap();
     let (here, client) = UnixStream::pair().unwrap();
     let (from, _keep) = there.into_split();
-    let answers =
-        answers::Answers::new((ended::Side::Auth, from), here, homing_dovecot_auth::AnswersOf::Logins, desk);
+    let answers = answers::Answers::new((ended::Side::Auth, from), here, desk::Asker::Other, desk);
     let running = tokio::spawn(answers.run());
     let (mut auth, mut client) = (Peer(BufReader::new(auth)), Peer(BufReader::new(client)));
     auth.send("OK\t1\tuser=foo\tproxy\nOK\t2\tuser=foo\tproxy\n").await;
@@ -352,8 +353,8 @@ async fn who_does_not_read_for_too_long_is_left() {
     let mut answers = answers::Answers::new(
         (ended::Side::Auth, from_auth),
         to_client,
-        homing_dovecot_auth::AnswersOf::Logins,
-        Arc::new(Desk::new(director, 1)),
+        desk::Asker::Other,
+        Arc::new(Desk::new(director, Arc::default(), 1, Duration::ZERO)),
     );
     answers.stall_time = SHORT;
     auth.write_all(b"FAIL\t1\tuser=foo\tcode=temp_fail\n").await.unwrap();

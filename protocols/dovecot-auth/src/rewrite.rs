@@ -31,6 +31,8 @@ pub struct HostQuestion {
     line: Secret,
     id: Vec<u8>,
     user: UserName,
+    login_name: UserName,
+    timeout: Option<Vec<u8>>,
     tag: Vec<u8>,
     /// `director_proxy_maybe`: nothing is added if the backend is here.
     unless_here: Option<Here>,
@@ -70,9 +72,12 @@ impl HostQuestion {
         if !(maybe || fields.has("proxy")) || with_value(&fields, "host").next().is_some() {
             return None;
         }
+        let user = user(&fields)?;
         Some(Self {
             id: id.to_vec(),
-            user: user(&fields)?,
+            login_name: last(&fields, "user").map_or_else(|| user.clone(), |name| name.as_slice().into()),
+            user,
+            timeout: last(&fields, "proxy_timeout"),
             tag: last(&fields, "director_tag").unwrap_or_default(),
             unless_here: maybe.then(|| Here::of(&fields)),
             line: line.into(),
@@ -82,6 +87,16 @@ impl HostQuestion {
     /// Whose backend is asked for; not yet cut at a master-user separator.
     pub fn user(&self) -> &UserName {
         &self.user
+    }
+
+    /// Under which name the login process knows the session: kicks by hash mean this one (spec/director.md 10, W2).
+    pub fn login_name(&self) -> &UserName {
+        &self.login_name
+    }
+
+    /// `proxy_timeout` as the auth service writes it: how long the login at the backend may take.
+    pub fn timeout(&self) -> Option<&[u8]> {
+        self.timeout.as_deref()
     }
 
     /// `director_tag`; empty for none.
@@ -168,6 +183,24 @@ mod tests {
     /// Where user foo is in the recording.
     fn place_of_foo() -> Place {
         place_in("\tproxy_refresh=450\thost=bepool.test\thostip=127.0.0.62")
+    }
+
+    #[test]
+    fn the_login_process_may_know_another_name() {
+        let of = |fields: &str| {
+            HostQuestion::of(AnswersOf::Logins, format!("OK\t1\t{fields}").as_bytes()).unwrap()
+        };
+        for (fields, user, login_name) in [
+            ("user=foo\tproxy", "foo", "foo"),
+            ("user=foo\tproxy\tdestuser=bar", "bar", "foo"),
+            ("destuser=bar\tproxy", "bar", "bar"),
+        ] {
+            let question = of(fields);
+            assert_eq!(question.user().as_bytes(), user.as_bytes(), "{fields}");
+            assert_eq!(question.login_name().as_bytes(), login_name.as_bytes(), "{fields}");
+        }
+        assert_eq!(of("user=foo\tproxy\tproxy_timeout=2500ms").timeout(), Some("2500ms".as_bytes()));
+        assert_eq!(of("user=foo\tproxy").timeout(), None);
     }
 
     #[test]

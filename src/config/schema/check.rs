@@ -164,7 +164,9 @@ impl Walk<'_> {
                 _ => &[],
             };
             match purpose(&block.name, inner) {
-                Purpose::Admin | Purpose::Ipc | Purpose::Question => self.values(inner, table),
+                Purpose::Admin | Purpose::Ipc | Purpose::Question | Purpose::LoginProcess => {
+                    self.values(inner, table);
+                }
                 Purpose::Ring => {
                     let text = format!("{}: nothing listens there, this version has no ring", title(inner));
                     self.report.warning(&inner.position, text);

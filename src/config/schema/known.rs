@@ -3,7 +3,7 @@
 
 use super::{
     kind::Kind,
-    variables::{GREETING, LOG_ELEMENTS, LOG_LINE, USERNAME_HASH},
+    variables::{FLUSH_SOCKET, GREETING, LOG_ELEMENTS, LOG_LINE, USERNAME_HASH},
 };
 
 /// A setting that is used.
@@ -52,7 +52,8 @@ pub(crate) const TOP: &[Known] = &[
     known("default_client_limit", Kind::Count(0), "1000"),
     known("default_login_user", Kind::Text, "dovenull"),
     known("default_process_limit", Kind::Count(0), "100"),
-    known("director_flush_socket", Kind::Text, ""),
+    known("director_admin_networks", Kind::Networks, ""),
+    known("director_flush_socket", Kind::Template(&FLUSH_SOCKET), ""),
     known("director_mail_servers", Kind::MailServers, ""),
     known("director_max_parallel_kicks", Kind::Count(1), "100"),
     known("director_max_parallel_moves", Kind::Count(1), "100"),

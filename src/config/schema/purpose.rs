@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Ring,
     /// A login process, LMTP or another service of Dovecot asks for a user's backend.
     Question,
+    /// A login process of Dovecot that can be told to end sessions.
+    LoginProcess,
     /// Something that is not served.
     Other,
 }
@@ -31,6 +33,7 @@ pub(crate) fn purpose(service: &str, listener: &Block) -> Purpose {
         ("director", "unix_listener", "ring") => Purpose::Ring,
         ("director", "unix_listener" | "fifo_listener", _) => Purpose::Question,
         ("ipc", "unix_listener", "ipc" | "client") => Purpose::Ipc,
+        ("ipc", "unix_listener", "proxy") => Purpose::LoginProcess,
         _ => Purpose::Other,
     }
 }

@@ -20,6 +20,9 @@ pub(crate) const GREETING: Variables =
 pub(crate) const USERNAME_HASH: Variables =
     Variables { short: "und", long: &["user", "username", "domain"], strict: true };
 
+/// `director_flush_socket` (spec/director.md 4.8).
+pub(crate) const FLUSH_SOCKET: Variables = Variables { short: "ih", long: &["ip", "host"], strict: true };
+
 /// `login_log_format_elements` (spec/login-proxy.md 14.1).
 pub(crate) const LOG_ELEMENTS: Variables = Variables {
     short: "undslrabpmcke",

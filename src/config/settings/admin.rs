@@ -1,12 +1,19 @@
 //! Settings of the sockets for administrators.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::SocketFile;
 
 /// Where administrators ask (spec/director.md 0.1, 5.6, 6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
     /// What to listen on; empty without a director.
     pub sockets: Vec<AdminSocket>,
+    /// Homing's own `director_admin_networks`: who may connect to the TCP sockets beside this machine, since nothing
+    /// else protects them (spec/director.md 10, W35).
+    pub networks: Vec<IpNet>,
 }
 
 /// One socket.
@@ -32,19 +39,6 @@ pub enum AdminProtocol {
 pub enum SocketPlace {
     /// A file.
     Unix(SocketFile),
-    /// An address. Nothing protects it: who reaches it may do everything.
+    /// An address. Nothing but [`AdminSettings::networks`] protects it: who gets in may do everything.
     Tcp(SocketAddr),
-}
-
-/// A `unix_listener` block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketFile {
-    /// Absolute.
-    pub path: PathBuf,
-    /// Permissions; never 0, which means no socket.
-    pub mode: u32,
-    /// Whose it is, by name or number; `None`: that of the process that makes it.
-    pub user: Option<String>,
-    /// Likewise.
-    pub group: Option<String>,
 }

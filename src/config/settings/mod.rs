@@ -12,9 +12,10 @@ mod login;
 mod metrics;
 mod process;
 mod relay;
+mod socket;
 mod tls;
 
-pub use admin::{AdminProtocol, AdminSettings, AdminSocket, SocketFile, SocketPlace};
+pub use admin::{AdminProtocol, AdminSettings, AdminSocket, SocketPlace};
 pub use auth::{AuthSettings, AuthSource, PassdbSettings, PasswdFileSettings, StaticSettings};
 pub use backend::{BackendSettings, ClientCertificate, SourceIps};
 pub use director::DirectorSettings;
@@ -25,6 +26,7 @@ pub use login::{ImapSettings, LoginSettings, SieveSettings};
 pub use metrics::{MetricsPlace, MetricsSettings};
 pub use process::ProcessSettings;
 pub use relay::{RelaySettings, SocketRole, SocketSettings};
+pub use socket::SocketFile;
 pub use tls::{CertificateFiles, NamedCertificate, Pem, SslMode, TlsSettings, TlsVersion};
 
 use homing_login::Service;

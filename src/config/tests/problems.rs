@@ -274,14 +274,6 @@ fn protocols_and_listeners() {
             "protocols = imap lmtp",
             "warning: protocols: lmtp is not served by this version: nothing listens for it",
         ),
-        (
-            "director_flush_socket = flush",
-            "warning: director_flush_socket: has no effect: the flush program is not run by this version",
-        ),
-        (
-            "director_max_parallel_kicks = 5",
-            "warning: director_max_parallel_kicks: has no effect: sessions are inside this program, and all of a user's end at once",
-        ),
     ] {
         assert_report(text, &format!("c.conf:2: {problem}\n"));
     }
@@ -292,6 +284,27 @@ fn protocols_and_listeners() {
         text,
         "c.conf:4: port: '99999' is no port (1 to 65535, or 0 for no listener)\nc.conf:5: ssl: 'maybe' is neither yes nor no\n",
     );
+}
+
+#[test]
+fn flush_programs() {
+    for fine in ["unix:/flush-%h", "tcp:%{ip}:2000", "tcp:[::1]:2000"] {
+        assert_report(&format!("director_flush_socket = {fine}"), "");
+    }
+    for (value, problem) in [
+        ("flush", "'flush' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:host", "'tcp:host' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp::1", "'tcp::1' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("tcp:x:99999", "'tcp:x:99999' is neither unix:PATH nor tcp:HOST:PORT"),
+        ("unix:/%Lh", "'unix:/%Lh': variables have no modifiers here (%i, %h, %{ip}, %{host})"),
+        (
+            "exec:/bin/flush",
+            "programs are not started by this version: let a service with executable = script serve a unix_listener, and name that (unix:PATH)",
+        ),
+    ] {
+        let expected = format!("c.conf:2: director_flush_socket: {problem}\n");
+        assert_report(&format!("director_flush_socket = {value}"), &expected);
+    }
 }
 
 #[test]
@@ -408,8 +421,12 @@ fn settings_for_some_connections_only() {
             "c.conf:4: unknown setting groups in fifo_listener, did you mean group?",
         ),
         (
-            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "login_auth_socket_path = login/director\nservice director {\n unix_listener login/director {\n  mode = 0666\n }\n}\nservice ipc {\n unix_listener login/ipc-proxy {\n }\n}",
             "c.conf:3: service director: /run/dovecot/login/director would be asked by itself (login_auth_socket_path names the auth service's own socket)",
+        ),
+        (
+            "service director {\n unix_listener login/director {\n  mode = 0666\n }\n}",
+            "c.conf:2: warning: service director: login processes ask here, but cannot be told to end sessions: users whom they serve are moved only when nothing was heard of them for director_user_expire (service ipc { unix_listener login/ipc-proxy })",
         ),
         ("service imap-login {\n unix_listener x {\n }\n}", "c.conf:3: ignored: unix_listener x: not needed"),
         (
@@ -533,7 +550,15 @@ fn sockets_for_administrators() {
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
-            "c.conf:4: warning: inet_listener director-admin: whoever reaches this port rules the director; there is no password\n",
+            "c.conf:4: warning: inet_listener director-admin: only this machine may connect; director_admin_networks names others\n",
+        ),
+        (
+            "director_mail_servers = 10.0.0.1\ndirector_admin_networks = 10.0.0.0/8\nservice director {\n inet_listener director-admin {\n  port = 9091\n  address = 10.0.0.9\n }\n}",
+            "c.conf:5: warning: inet_listener director-admin: whoever is in director_admin_networks rules the director; there is no password\n",
+        ),
+        (
+            "director_admin_networks = 10.0.0.0/33",
+            "c.conf:2: director_admin_networks: '10.0.0.0/33' is no network (like 10.0.0.0/8) or IP address\n",
         ),
         (
             "director_mail_servers = 10.0.0.1\nservice director {\n inet_listener director-admin {\n  port = 9091\n  ssl = yes\n  address = 127.0.0.1\n }\n}",

@@ -7,7 +7,7 @@ use homing_login::Service;
 use super::{Site, load, samples, site};
 use crate::config::settings::{
     AdminSettings, AdminSocket, AuthSource, LogFormat, LogTarget, PassdbSettings, PasswdFileSettings, Pem,
-    Settings, SocketPlace, SocketRole, SocketSettings, SslMode, StaticSettings, TlsVersion,
+    Settings, SocketFile, SocketPlace, SocketRole, SocketSettings, SslMode, StaticSettings, TlsVersion,
 };
 
 fn settings(text: &str) -> Settings {
@@ -49,7 +49,7 @@ fn defaults() {
     assert_eq!(s.director.user_expire, Duration::from_secs(900));
     assert_eq!(s.director.username_hash, "%Lu");
     assert!(s.director.mail_servers.is_empty());
-    assert_eq!((s.director.parallel_moves_max, s.director.parallel_kicks_max), (100, 100));
+    assert_eq!((s.director.parallel_moves_max, s.relay.parallel_kicks_max), (100, 100));
     assert_eq!(s.backend.timeout, Duration::from_secs(30));
     assert_eq!(s.backend.reconnects_max, 3);
     assert_eq!(s.backend.disconnect_delay_max, Duration::ZERO);
@@ -227,7 +227,8 @@ fn a_director_node_loads_as_it_stands() {
     assert_eq!(s.director.servers, ["10.0.0.1"]);
     assert!(matches!(s.auth.source, AuthSource::Embedded(ref databases) if databases.len() == 1));
     assert_eq!(s.listeners.len(), 6, "imap, pop3, sieve on both wildcard addresses");
-    let names: Vec<_> = s.relay.sockets.iter().map(|s| (s.path.to_str().unwrap(), s.role, s.mode)).collect();
+    let sockets = s.relay.sockets.iter();
+    let names: Vec<_> = sockets.map(|s| (s.file.path.to_str().unwrap(), s.role, s.file.mode)).collect();
     let in_order = [
         ("/run/dovecot/login/director", SocketRole::Logins, 0o666),
         ("/run/dovecot/login/proxy-notify", SocketRole::RefreshFifo, 0o666),
@@ -270,15 +271,15 @@ fn sockets_of_the_director_have_roles_by_their_names() {
         assert_eq!(socket(text).map(|socket| socket.role), role, "{text}");
     }
     let full = socket("unix_listener /x/userdb {\nmode = 0640\nuser = $default_internal_user\ngroup = 12\n}");
-    let expected = SocketSettings {
+    let file = SocketFile {
         path: "/x/userdb".into(),
-        role: SocketRole::Lookups,
         mode: 0o640,
         user: Some("dovecot".to_owned()),
         group: Some("12".to_owned()),
     };
-    assert_eq!(full, Some(expected));
-    assert_eq!(socket("unix_listener userdb {\n}").map(|s| (s.mode, s.user)), Some((0o600, None)));
+    assert_eq!(full, Some(SocketSettings { role: SocketRole::Lookups, file }));
+    let bare = socket("unix_listener userdb {\n}").map(|socket| socket.file);
+    assert_eq!(bare.map(|file| (file.mode, file.user)), Some((0o600, None)));
 }
 
 #[test]
@@ -295,7 +296,13 @@ fn the_relay_asks_the_auth_service_and_never_itself() {
         assert_eq!(relay.connections_max, 7);
     }
     let relay = settings("default_client_limit = 9").relay;
-    assert_eq!((relay.sockets.len(), relay.connections_max), (0, 9));
+    assert_eq!((relay.sockets.len(), relay.connections_max, relay.processes_max), (0, 9, 9));
+    let ipc = "service ipc {\nclient_limit = 3\nunix_listener login/ipc-proxy {\nuser = $default_login_user\n}\nunix_listener ipc {\n}\n}";
+    let relay =
+        settings(&format!("director_mail_servers = 10.0.0.1\ndirector_max_parallel_kicks = 5\n{ipc}")).relay;
+    let [hub] = relay.sockets.as_slice() else { panic!("{:?}", relay.sockets) };
+    assert_eq!((hub.role, hub.file.path.ends_with("login/ipc-proxy")), (SocketRole::LoginProcesses, true));
+    assert_eq!((relay.processes_max, relay.parallel_kicks_max), (3, 5));
 }
 
 #[test]

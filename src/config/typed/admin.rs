@@ -25,9 +25,9 @@ const PRESETS: [(&str, &str, AdminProtocol); 2] =
 /// Without `director_mail_servers` there is nothing to administer.
 pub(super) fn admin(root: &Block, base_dir: &Path, report: &mut Report) -> AdminSettings {
     let top = View::top(root);
-    let mut sockets = Vec::new();
+    let (mut sockets, networks) = (Vec::new(), top.networks("director_admin_networks"));
     if top.text("director_mail_servers").is_empty() {
-        return AdminSettings { sockets };
+        return AdminSettings { sockets, networks };
     }
     for (service, preset, protocol) in PRESETS {
         let blocks: Vec<_> = listeners(root, service).collect();
@@ -42,7 +42,7 @@ pub(super) fn admin(root: &Block, base_dir: &Path, report: &mut Report) -> Admin
             }
         }
     }
-    AdminSettings { sockets }
+    AdminSettings { sockets, networks }
 }
 
 fn listeners<'a>(root: &'a Block, service: &'a str) -> impl Iterator<Item = &'a Block> {
@@ -77,7 +77,12 @@ fn tcp(block: &Block, protocol: AdminProtocol, top: &View<'_>, report: &mut Repo
         ips = addresses("listen", &top.text("listen"), top.position("listen"), report);
     }
     if ips.iter().any(|ip| !ip.is_loopback()) {
-        let text = format!("{name}: whoever reaches this port rules the director; there is no password");
+        let text = match top.networks("director_admin_networks").is_empty() {
+            true => format!("{name}: only this machine may connect; director_admin_networks names others"),
+            false => format!(
+                "{name}: whoever is in director_admin_networks rules the director; there is no password"
+            ),
+        };
         report.warning(&block.position, text);
     }
     let socket = |ip: &IpAddr| AdminSocket { protocol, place: SocketPlace::Tcp(SocketAddr::new(*ip, port)) };

@@ -35,6 +35,11 @@ impl Naming {
     /// Hashes a user name. 0 stands for no user elsewhere, so it becomes 1.
     pub fn hash(&self, user: &[u8]) -> UserHash {
         let name = without_master(user, self.master_user_separator);
+        self.hash_whole(name)
+    }
+
+    /// Likewise, but without cutting: as login processes hash their sessions.
+    pub fn hash_whole(&self, name: &[u8]) -> UserHash {
         UserHash::from_number(first_word(&self.format.expand(name)))
     }
 }

@@ -38,7 +38,11 @@ fn sessions(director: &Director) -> usize {
 async fn a_foreign_session_holds_the_backend_until_nothing_is_heard_of_it() {
     let director = director("10.1.0.1-10.1.0.3").await;
     let foreign = place_foreign(&director, ForeignUse::Session, "foo").await;
-    assert_eq!(foreign, ForeignPlace { ip: "10.1.0.3".parse().unwrap(), hostname: None, refresh_secs: 450 });
+    let user = director.hash(b"foo");
+    assert_eq!(
+        foreign,
+        ForeignPlace { user, ip: "10.1.0.3".parse().unwrap(), hostname: None, refresh_secs: 450 }
+    );
     director.reload(&settings("10.1.0.1 10.1.0.2")).await.unwrap();
     assert_eq!(place(&director, "FOO").await.ip(), foreign.ip, "the foreign session lives there");
     pass(&director, EXPIRE - Duration::from_secs(1));

@@ -1,0 +1,363 @@
+//! Login processes of Dovecot forward sessions beside Homing's own, and the real doveadm moves, lists and kicks users
+//! through Homing: all their sessions end, and the next ones meet on one backend. Real Dovecot everywhere; needs root,
+//! Dovecot 2.3 with IMAP, and dovecot-submissiond for the second protocol.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test from end to end
+
+mod support;
+
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use homing_wire::encode_base64;
+use support::{
+    client::{Client, PATIENCE},
+    dovecot::{self, Dovecot},
+    homing::Homing,
+};
+
+const PASSWORD: &str = "correct-horse";
+const IMAP: u16 = 143;
+const SUBMISSION: u16 = 587;
+const HTTP: u16 = 8080;
+
+/// Addresses of one site: 127.46.N.x.
+#[derive(Clone, Copy)]
+struct Net(u8);
+
+impl Net {
+    fn at(self, last: u8) -> IpAddr {
+        IpAddr::from([127, 46, self.0, last])
+    }
+
+    fn dovecot(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.at(1), port)
+    }
+
+    fn homing(self) -> SocketAddr {
+        SocketAddr::new(self.at(2), IMAP)
+    }
+}
+
+struct Site {
+    net: Net,
+    backends: Vec<(IpAddr, Dovecot)>,
+    /// Login processes and auth service.
+    dovecot: Dovecot,
+    homing: Homing,
+}
+
+fn has_submission() -> bool {
+    Path::new("/usr/lib/dovecot/submission-login").exists()
+}
+
+fn submission(executable: &str) -> String {
+    if !has_submission() {
+        return String::new();
+    }
+    format!(
+        "protocols = imap submission\nhostname = mail.example\nsubmission_relay_host = 127.0.0.1\n\
+         service submission-login {{\n executable = {executable}\n inet_listener submission {{\n  port = {SUBMISSION}\n }}\n}}\n"
+    )
+}
+
+fn backend(ip: IpAddr, mail: &Path) -> Dovecot {
+    let settings = format!(
+        "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
+         login_trusted_networks = 127.0.0.0/8\nmail_location = maildir:~/Maildir\n\
+         mail_max_userip_connections = 0\n{}\
+         service imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
+         passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n\
+         userdb {{\n driver = static\n args = uid=65534 gid=65534 home={}/{ip}/%u\n}}\n",
+        submission("submission-login"),
+        mail.display()
+    );
+    Dovecot::configured(&settings, |_| TcpStream::connect((ip, IMAP)).is_ok())
+}
+
+/// Any password is right here, and is tried at the backend. One process for each connection, as is the default.
+fn front(net: Net) -> Dovecot {
+    let settings = format!(
+        "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\nauth_failure_delay = 0\n{}\
+         passdb {{\n driver = static\n args = nopassword=y proxy=y\n}}\n\
+         service auth {{\n unix_listener auth-login {{\n  mode = 0666\n }}\n}}\n\
+         service ipc {{\n unix_listener login/ipc-proxy {{\n  mode = 0\n }}\n}}\n\
+         service doveadm {{\n inet_listener http {{\n  port = {HTTP}\n }}\n}}\ndoveadm_api_key = {PASSWORD}\n\
+         service imap-login {{\n executable = imap-login director\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
+        submission("submission-login director"),
+        ip = net.at(1)
+    );
+    Dovecot::configured(&settings, |base| UnixStream::connect(base.join("auth-login")).is_ok())
+}
+
+fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
+    let backends: Vec<_> = backends.iter().map(ToString::to_string).collect();
+    format!(
+        "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
+         login_auth_socket_path = {base}/auth-login\ndirector_mail_servers = {backends}\n\
+         director_user_kick_delay = 0\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
+         service director {{\n unix_listener {base}/login/director {{\n  mode = 0666\n }}\n \
+         fifo_listener {base}/login/proxy-notify {{\n  mode = 0666\n }}\n}}\n\
+         service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n",
+        ip = net.at(2),
+        base = base.display(),
+        backends = backends.join(" ")
+    )
+}
+
+impl Site {
+    /// `None`, with a printed reason, where Dovecot cannot run.
+    fn start(net: Net, real_backends: &[u8], others: &[u8]) -> Option<Self> {
+        if let Some(reason) = dovecot::missing() {
+            eprintln!("SKIPPED: {reason}; nothing was checked against it");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mail = folder.path().join("mail");
+        fs::create_dir(&mail).unwrap();
+        for folder in [folder.path(), &mail] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let start = |last: &u8| {
+            let ip = net.at(*last);
+            let home = mail.join(ip.to_string());
+            fs::create_dir(&home).unwrap();
+            fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+            (ip, backend(ip, &mail))
+        };
+        let backends: Vec<_> = real_backends.iter().map(start).collect();
+        let dovecot = front(net);
+        let base = dovecot.base_dir();
+        let all: Vec<_> = real_backends.iter().chain(others).map(|last| net.at(*last)).collect();
+        let homing = Homing::start_in(folder, |_| configuration(net, &base, &all), net.homing());
+        Some(Self { net, backends, dovecot, homing })
+    }
+
+    fn imap_through_dovecot(&self, user: &str) -> Client {
+        imap(self.net.dovecot(IMAP), user)
+    }
+
+    fn imap_through_homing(&self, user: &str) -> Client {
+        imap(self.net.homing(), user)
+    }
+
+    /// `None` without dovecot-submissiond.
+    fn submission_through_dovecot(&self, user: &str) -> Option<Client> {
+        if !has_submission() {
+            eprintln!("SKIPPED: dovecot-submissiond is not installed; submission was not checked");
+            return None;
+        }
+        let mut client = Client::greeted(self.net.dovecot(SUBMISSION));
+        client.send("EHLO client.example\r\n");
+        while client.line().starts_with("250-") {}
+        let plain = encode_base64(format!("\0{user}\0{PASSWORD}").as_bytes());
+        let answer = client.ask(&format!("AUTH PLAIN {plain}"));
+        assert!(answer.starts_with("235"), "{answer}\n{}", self.dovecot.log());
+        Some(client)
+    }
+
+    fn doveadm(&self, words: &str) -> String {
+        let configuration = self.dovecot.base_dir().with_file_name("dovecot.conf");
+        let mut words: Vec<_> = words.split(' ').collect();
+        let socket = match words[0] {
+            "proxy" => self.homing.folder().join("ipc"),
+            _ => self.homing.folder().join("director-admin"),
+        };
+        let socket = socket.display().to_string();
+        words.splice(2..2, ["-a", socket.as_str()]);
+        let output = Command::new("doveadm").arg("-c").arg(configuration).args(&words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Logins of a user at each backend, in all protocols.
+    fn logins(&self, user: &str) -> Vec<(IpAddr, usize)> {
+        let user = format!("user=<{user}>");
+        let count = |dovecot: &Dovecot| {
+            let log = dovecot.log();
+            log.lines().filter(|line| line.contains("-login: Info: Login: ") && line.contains(&user)).count()
+        };
+        self.backends.iter().map(|(ip, dovecot)| (*ip, count(dovecot))).filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// Waits until the one backend that has seen the user has seen so many logins.
+    fn home(&self, user: &str, count: usize) -> IpAddr {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.logins(user).as_slice() {
+                [(ip, found)] if *found == count => return *ip,
+                found => assert!(Instant::now() < deadline && found.len() < 2, "{found:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn imap(address: SocketAddr, user: &str) -> Client {
+    let mut client = Client::greeted(address);
+    client.send(format!("a LOGIN {user} {PASSWORD}\r\n").as_bytes());
+    until_logged_in(&mut client);
+    client
+}
+
+fn until_logged_in(client: &mut Client) {
+    loop {
+        let line = client.line();
+        assert!(!line.starts_with("a NO") && !line.starts_with("* BYE"), "{line}");
+        if line.starts_with("a OK") {
+            return;
+        }
+    }
+}
+
+/// True if the connection is at its end already.
+fn has_ended(client: &Client) -> bool {
+    let mut stream = client.stream();
+    stream.set_nonblocking(true).unwrap();
+    loop {
+        match stream.read(&mut [0; 512]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+#[test]
+fn dr_83_dr_46_a_moved_user_leaves_in_all_processes_and_meets_on_the_new_backend() {
+    let Some(site) = Site::start(Net(1), &[11, 12], &[]) else { return };
+    let user = "foo";
+    let mut sessions = vec![site.imap_through_dovecot(user), site.imap_through_homing(user)];
+    sessions.extend(site.submission_through_dovecot(user));
+    let home = site.home(user, sessions.len());
+    let other = site.backends.iter().map(|(ip, _)| *ip).find(|ip| *ip != home).unwrap();
+    site.doveadm(&format!("director move {user} {other}"));
+    // The default for director_user_expire is 15 minutes: only the kicks can have let them in.
+    let mut next = vec![site.imap_through_dovecot(user)];
+    assert!(sessions.iter().all(has_ended), "the old sessions had to end before");
+    next.push(site.imap_through_homing(user));
+    next.extend(site.submission_through_dovecot(user));
+    let expected = |ip| if ip == home { sessions.len() } else { next.len() };
+    let deadline = Instant::now() + PATIENCE;
+    while site.logins(user).iter().any(|(ip, count)| *count != expected(*ip)) {
+        assert!(Instant::now() < deadline, "{:?}", site.logins(user));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = site.dovecot.log();
+    assert!(log.contains("Kicked via director") || log.contains("disconnecting foo"), "{log}");
+}
+
+#[test]
+fn w25_sessions_of_all_processes_are_in_one_list_and_one_count() {
+    let Some(site) = Site::start(Net(2), &[11], &[]) else { return };
+    let sessions =
+        [site.imap_through_dovecot("foo"), site.imap_through_dovecot("bar"), site.imap_through_homing("foo")];
+    let list = loop {
+        // A login process comes to the hub a moment after its session has begun.
+        let list = site.doveadm("proxy list");
+        if list.lines().count() == 1 + sessions.len() {
+            break list;
+        }
+    };
+    assert_eq!(list.matches("username").count(), 1, "{list}");
+    assert_eq!(list.lines().filter(|line| line.starts_with("foo ")).count(), 2, "{list}");
+    assert_eq!(site.doveadm("proxy kick foo"), "2 connections kicked\n");
+    assert_eq!(site.doveadm("proxy kick b*"), "1 connections kicked\n");
+    for mut session in sessions {
+        session.rest();
+    }
+    // And with the word that goes to the director.
+    let mut session = site.imap_through_dovecot("foo");
+    while site.doveadm("proxy list").lines().count() == 1 {}
+    site.doveadm("director kick foo");
+    session.rest();
+}
+
+/// A backend that takes its time: the user is moved while the login process waits for it.
+#[test]
+fn w01_a_login_in_progress_in_another_process_keeps_the_user_from_a_second_backend() {
+    let Some(site) = Site::start(Net(3), &[11], &[12]) else { return };
+    let slow = TcpListener::bind((site.net.at(12), IMAP)).unwrap();
+    site.doveadm(&format!("director move foo {}", site.net.at(12)));
+    let mut waiting = Client::greeted(site.net.dovecot(IMAP));
+    waiting.send(format!("a LOGIN foo {PASSWORD}\r\n").as_bytes());
+    let (mut there, _) = slow.accept().unwrap();
+    // Longer than any answer is taken to be on the way.
+    std::thread::sleep(Duration::from_secs(2));
+    site.doveadm(&format!("director move foo {}", site.net.at(11)));
+    // A second login, through Homing: it must wait for the first.
+    let mut next = Client::greeted(site.net.homing());
+    next.send(format!("a LOGIN foo {PASSWORD}\r\n").as_bytes());
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(site.logins("foo").is_empty(), "the first login goes on at the old backend");
+    // Now that comes about, and its process can be told to end it.
+    there.write_all(b"* OK [CAPABILITY IMAP4rev1] slow\r\n").unwrap();
+    let mut said = String::new();
+    while !said.contains("LOGIN") && !said.contains("AUTHENTICATE") {
+        let mut bytes = [0; 512];
+        let count = there.read(&mut bytes).unwrap();
+        assert!(count > 0, "{said}");
+        said = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        if said.contains(" CAPABILITY") {
+            there.write_all(b"* CAPABILITY IMAP4rev1\r\nC OK done\r\n").unwrap();
+        }
+    }
+    let tag = said.lines().last().unwrap().split(' ').next().unwrap().to_owned();
+    there.write_all(format!("{tag} OK [CAPABILITY IMAP4rev1] logged in\r\n").as_bytes()).unwrap();
+    waiting.rest();
+    until_logged_in(&mut next);
+    assert_eq!(site.home("foo", 1), site.net.at(11));
+}
+
+impl Site {
+    /// A command through the real doveadm's HTTP interface; what it answers.
+    fn over_http(&self, command: &str, parameters: &str) -> String {
+        let socket = self.homing.folder().join("director-admin");
+        let body = format!(r#"[["{command}",{{"socketPath":"{}"{parameters}}},"tag"]]"#, socket.display());
+        let key = encode_base64(PASSWORD.as_bytes());
+        let request = format!(
+            "POST /doveadm/v1 HTTP/1.0\r\nHost: x\r\nAuthorization: X-Dovecot-API {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.net.dovecot(HTTP)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(" 200 "), "{answer}");
+        answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
+    }
+}
+
+#[test]
+fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
+    let Some(site) = Site::start(Net(4), &[], &[11, 12]) else { return };
+    let done = r#"[["doveadmResponse",[],"tag"]]"#;
+    let where_is_foo = || site.over_http("directorStatus", r#","user":"foo""#);
+    assert!(where_is_foo().contains(r#""status":"n/a""#));
+    assert_eq!(site.over_http("directorMove", r#","user":"foo","host":"127.46.4.11""#), done);
+    assert!(where_is_foo().contains(r#""status":"127.46.4.11""#));
+    assert_eq!(site.over_http("directorDown", r#","host":"127.46.4.12""#), done);
+    assert_eq!(site.over_http("directorUpdate", r#","host":"127.46.4.12","vhostCount":"7""#), done);
+    let status = site.over_http("directorStatus", "");
+    let first = r#"{"mail server ip":"127.46.4.11","tag":"","vhosts":"100","state":"up","state-changed":"-","users":"1"}"#;
+    assert!(status.contains(first), "{status}");
+    assert!(status.contains(r#""vhosts":"7","state":"down""#), "{status}");
+    assert!(site.over_http("directorDump", "").contains(r#""host":"127.46.4.12","vhost_count":"7""#));
+    for (command, parameters) in
+        [("directorFlush", r#","host":"127.46.4.11""#), ("directorKick", r#","user":"foo""#)]
+    {
+        assert_eq!(site.over_http(command, parameters), done, "{command}");
+    }
+    let unknown = site.over_http("directorRemove", r#","host":"127.46.4.99""#);
+    assert!(unknown.contains(r#""exitCode":68"#), "{unknown}");
+}
