@@ -476,7 +476,7 @@ fn sockets_come_and_go_with_the_program() {
         .unwrap();
     let told = || fs::read_to_string(folder.join("log2")).unwrap_or_default();
     wait_until("the second one starts", || told().contains("starting up"));
-    assert_eq!(told().matches("another program listens there").count(), 2);
+    assert_eq!(told().matches("another program serves it").count(), 2);
     let _ = Command::new("kill").arg(second.id().to_string()).status();
     assert!(second.wait().unwrap().success());
     assert!(sockets.iter().all(|socket| socket.exists()));

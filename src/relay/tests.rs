@@ -53,6 +53,9 @@ impl Peer {
     }
 }
 
+/// Kicks at work at one time.
+const KICKS_MAX: usize = 2;
+
 struct Site {
     folder: tempfile::TempDir,
     director: Director,
@@ -95,7 +98,7 @@ impl Site {
             sockets: SOCKETS.into_iter().map(socket).collect(),
             connections_max,
             processes_max: connections_max,
-            parallel_kicks_max: 100,
+            parallel_kicks_max: KICKS_MAX,
             login_time: Duration::from_secs(30),
             auth_login: path("auth-login"),
             auth_userdb: path("auth-userdb"),
@@ -209,15 +212,17 @@ async fn di_06_lookups_go_to_the_userdb() {
     assert_eq!(userdb.line().await, "VERSION\t1\t1");
     assert_eq!(userdb.line().await, "PASS\t1\talice\tservice=lmtp");
     userdb
-        .send("VERSION\t1\t1\nSPID\t9\nPASS\t1\tuser=alice\tproxy=y\nUSER\t7\talice\t\nNOTFOUND\t2\n")
+        .send("VERSION\t1\t1\nSPID\t9\nPASS\t1\tuser=alice\tproxy=y\nUSER\t7\talice\t\nNOTFOUND\t2\nLIST\t8\tbob\nDONE\t8\n")
         .await;
     let mut lines = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..7 {
         lines.push(client.line().await);
     }
     lines.sort_unstable();
     let placed = "PASS\t1\tuser=alice\tproxy=y\tproxy_refresh=450\thost=127.0.77.2";
-    assert_eq!(lines, ["NOTFOUND\t2", placed, "SPID\t9", "USER\t7\talice\t", "VERSION\t1\t1"]);
+    let unchanged = ["SPID\t9", "USER\t7\talice\t", "VERSION\t1\t1"];
+    assert_eq!(lines[..4], ["DONE\t8", "LIST\t8\tbob", "NOTFOUND\t2", placed]);
+    assert_eq!(lines[4..], unchanged);
 }
 
 #[tokio::test]

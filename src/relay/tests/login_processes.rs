@@ -187,3 +187,22 @@ async fn w02_a_session_under_another_name_is_not_taken_for_ended() {
     let place = site.director.place(PlaceRequest { user: &user, tag: b"" });
     assert!(timeout(Duration::from_millis(300), place).await.is_err());
 }
+
+#[tokio::test]
+async fn dr_70_only_so_many_kicks_are_with_the_login_processes() {
+    let site = Site::with("10.1.0.1").await;
+    let mut process = LoginProcess::join(&site, 7).await;
+    let (mut client, mut auth) = site.login_process().await;
+    for user in ["foo", "bar", "baz"] {
+        auth.send(&format!("OK\t1\tuser={user}\tproxy\n")).await;
+        client.line().await;
+        let user = site.director.hash(user.as_bytes());
+        let operation = crate::director::core::Operation::KickUser { user };
+        site.director.apply(crate::director::core::Origin::Operator, operation).unwrap();
+    }
+    let first = [process.command().await, process.command().await];
+    assert!(timeout(Duration::from_millis(100), process.0.0.fill_buf()).await.is_err(), "a third one");
+    process.0.send(&format!("{}\t+1\n", first[0].0)).await;
+    let (_, third) = process.command().await;
+    assert!(first.iter().all(|(_, command)| *command != third), "{third}");
+}
