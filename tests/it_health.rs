@@ -8,11 +8,11 @@ mod support;
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -396,8 +396,11 @@ fn when_all_backends_are_dead_nobody_is_marked_down() {
     assert!(log_in(&mut client, Service::Imap, "user1").contains("OK"));
     drop(client);
     (0..3).for_each(|n| pool.kill(n));
-    site.homing
-        .wait_for_log("imap has failed at 3 of 3 backends with tag '': taken for a fault on this side");
+    for service in SERVICES {
+        let line =
+            format!("{} has failed at 3 of 3 backends with tag '': taken for a fault", service.auth_name());
+        site.homing.wait_for_log(&line);
+    }
     (0..3).for_each(|n| pool.revive(n));
     for service in SERVICES {
         site.homing
@@ -472,6 +475,34 @@ fn a_persons_word_holds() {
     // Without checks nothing is brought up any more.
     site.reload("");
     site.homing.wait_for_log("health_check is off now: backend 127.44.22.12 stays down until");
+}
+
+/// 250 backends that hang, all due within a second.
+#[test]
+fn checks_are_bounded_however_many_backends_hang() {
+    const AT_A_TIME: usize = 100;
+    let net = Net(40);
+    let listener = TcpListener::bind(("0.0.0.0", 3143)).unwrap();
+    let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+    let accepted = Arc::clone(&streams);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            accepted.lock().unwrap().push(stream);
+        }
+    });
+    let more = "protocol imap {\n health_check = greeting\n health_port = 3143\n}\nhealth_timeout = 1 hours\n\
+                director_mail_servers = 127.44.40.3-127.44.40.252";
+    let _site = Site::start(net, 0, more);
+    let mut seen = 0;
+    for _ in 0..4 {
+        wait_until("as many hang as may", || streams.lock().unwrap().len() >= AT_A_TIME);
+        let hanging = std::mem::take(&mut *streams.lock().unwrap());
+        assert_eq!(hanging.len(), AT_A_TIME, "at once");
+        seen += hanging.len();
+        // They fail now, and others get their turn.
+        hanging.iter().for_each(|stream| stream.shutdown(Shutdown::Both).unwrap());
+    }
+    assert!(seen > 250, "everybody gets a turn");
 }
 
 /// Backends that are added while running are checked, too.

@@ -43,7 +43,8 @@ impl HostStates {
 
     pub(super) fn tell(&self, request: &LoginRequest<'_>, sight: Sight<'_>) {
         if let Some(watcher) = &self.watcher {
-            watcher(&Sighting { ip: request.ip, service: request.client.service, sight });
+            let address = SocketAddr::new(request.ip, request.target.port);
+            watcher(&Sighting { address, service: request.client.service, sight });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What logins see of backends, for whoever wants to hear it, and whose fault a failed connect is. It does not know
 //! who listens.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use homing_login::Service;
 
@@ -11,8 +11,8 @@ pub type Watcher = Arc<dyn Fn(&Sighting<'_>) + Send + Sync>;
 /// One login has seen a backend.
 #[derive(Debug)]
 pub struct Sighting<'a> {
-    /// The backend. Its port is the auth service's choice and says nothing more.
-    pub ip: IpAddr,
+    /// The backend, and the port that the auth service has chosen.
+    pub address: SocketAddr,
     /// For which protocol.
     pub service: Service,
     /// How it was.

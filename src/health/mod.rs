@@ -1,6 +1,6 @@
 //! How backends fare: checks of each protocol, and what logins see of them, become verdicts; a verdict takes a backend
 //! down or brings it up in the director's table, as `doveadm director down` and `up` do (spec/director.md 10, W11).
-//! [`verdicts`] decides; this room gives it time, checks and the table, and does what it says. It knows neither
+//! `verdicts` decides; this room gives it time, checks and the table, and does what it says. It knows neither
 //! sessions nor dialects, and what a change does to users is the director's business.
 
 mod probe;
@@ -24,10 +24,11 @@ use service::Clock;
 pub use verdicts::Verdict;
 use verdicts::{Rules, Verdicts};
 
-/// The health checks of this program. Dropped, nobody is checked any more.
+/// The health checks of this program. Clones share everything; with the last one gone, nobody is checked any more.
+#[derive(Clone)]
 pub struct Health {
     shared: Arc<Shared>,
-    _end: DropGuard,
+    _end: Arc<DropGuard>,
 }
 
 /// What the background work and the watcher share.
@@ -52,7 +53,7 @@ impl Health {
         });
         let end = CancellationToken::new();
         tokio::spawn(service::run(Arc::clone(&shared), end.clone()));
-        Self { shared, _end: end.drop_guard() }
+        Self { shared, _end: Arc::new(end.drop_guard()) }
     }
 
     /// What tells of logins.

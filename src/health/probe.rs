@@ -28,9 +28,13 @@ impl Prober {
         Self { checks: settings.checks.clone(), timeout: settings.timeout, backends }
     }
 
+    pub(super) fn check(&self, service: Service) -> Option<&CheckSettings> {
+        self.checks.iter().find(|check| check.service == service)
+    }
+
     /// `None`: it says nothing about the backend. It ends within the time limit.
     pub(super) async fn probe(&self, director: &Director, ip: IpAddr, service: Service) -> Option<Seen> {
-        let check = self.checks.iter().find(|check| check.service == service)?;
+        let check = self.check(service)?;
         let depth = match check.depth {
             CheckDepth::Connect => Depth::Connect,
             CheckDepth::Greeting => Depth::Greeting,

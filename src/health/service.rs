@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::{Sight, Sighting, is_fault_of_ours, plain_text},
-    config::settings::CheckDepth,
+    config::settings::{CheckDepth, CheckSettings},
     director::core::{Flushing, Moment, Operation, OperationError, Origin},
 };
 
@@ -28,6 +28,10 @@ const TABLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two rounds, so that a storm of failing logins does not keep the loop busy.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Users of a dead backend who are moved at a time, whatever `director_max_parallel_moves` says: it spares backends that
+/// serve, and these users are without one. Each takes the kick delay, so by default it is 500 in a second.
+const MOVES_PARALLEL: u32 = 1000;
 
 /// Rounds of deciding at once: down, then the flush that follows.
 const ROUNDS_MAX: usize = 3;
@@ -59,8 +63,8 @@ pub(super) async fn run(shared: Arc<Shared>, end: CancellationToken) {
             tokio::select! {
                 () = optional_sleep(pause) => {}
                 () = shared.wake.notified() => {}
-                Some(_) = probes.join_next(), if !probes.is_empty() => {}
             }
+            while probes.try_join_next().is_some() {}
             sleep(ROUND_PAUSE).await;
         }
     };
@@ -94,8 +98,9 @@ fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore
             let begun = Instant::now();
             let seen = prober.probe(&shared.director, ip, service).await;
             drop(permit);
-            if let Some(verdicts) = shared.lock().as_mut() {
-                verdicts.checked(shared.clock.now(), (ip, service), seen, begun.elapsed());
+            let (now, took) = (shared.clock.now(), begun.elapsed());
+            if shared.lock().as_mut().is_some_and(|v| v.checked(now, (ip, service), seen, took)) {
+                shared.wake.notify_one();
             }
         });
     }
@@ -103,21 +108,29 @@ fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore
     Some(next.min(TABLE_INTERVAL))
 }
 
+/// What a login tells of what is checked. Another port says nothing: it may be one user's own mistake.
+fn seen_by_login(check: &CheckSettings, sighting: &Sighting<'_>) -> Option<Seen> {
+    if sighting.address.port() != check.port {
+        return None;
+    }
+    match sighting.sight {
+        Sight::LoggedIn => Some(Seen::Good),
+        // Says nothing about what lies deeper.
+        Sight::Connected => (check.depth == CheckDepth::Connect).then_some(Seen::Good),
+        Sight::Unreachable(error) => (!is_fault_of_ours(error)).then(|| Seen::Bad(plain_text(error))),
+    }
+}
+
 impl Shared {
     /// A login has seen a backend.
     pub(super) fn sighted(&self, sighting: &Sighting<'_>) {
-        let mut verdicts = self.lock();
-        let Some(verdicts) = verdicts.as_mut() else { return };
-        let Some(depth) = verdicts.rules().services.get(&sighting.service) else { return };
-        let seen = match sighting.sight {
-            Sight::LoggedIn => Seen::Good,
-            // Says nothing about what lies deeper.
-            Sight::Connected if *depth != CheckDepth::Connect => return,
-            Sight::Connected => Seen::Good,
-            Sight::Unreachable(error) if is_fault_of_ours(error) => return,
-            Sight::Unreachable(error) => Seen::Bad(plain_text(error)),
+        let Some(prober) = self.prober.load_full() else { return };
+        let Some(seen) = prober.check(sighting.service).and_then(|check| seen_by_login(check, sighting))
+        else {
+            return;
         };
-        if verdicts.sighted(self.clock.now(), (sighting.ip, sighting.service), seen) {
+        let (now, of) = (self.clock.now(), (sighting.address.ip(), sighting.service));
+        if self.lock().as_mut().is_some_and(|verdicts| verdicts.sighted(now, of, seen)) {
             self.wake.notify_one();
         }
     }
@@ -152,7 +165,7 @@ impl Shared {
                 Err(error) => tracing::debug!("backend {ip} is not brought up: {error}"),
             },
             Decision::Flush { ip } => {
-                let flush = Flushing::Safe { parallel: None };
+                let flush = Flushing::Safe { parallel: Some(MOVES_PARALLEL) };
                 match self.apply(Operation::FlushHost { ip, flush }) {
                     Ok(()) => {
                         tracing::info!("backend {ip}: its users are moved to others");
@@ -199,5 +212,37 @@ impl Shared {
             let ip = row.host.ip;
             tracing::warn!("health_check is off now: backend {ip} stays down until it is brought up by hand");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use homing_login::{Service, TlsUse};
+    use homing_wire::Secret;
+
+    use super::*;
+
+    #[test]
+    fn logins_tell_what_they_can_know() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let ours = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let tell = |depth, port: u16, sight| {
+            let (service, tls) = (Service::Imap, TlsUse::No);
+            let (user, password) = (String::new(), Secret::default());
+            let check = CheckSettings { service, depth, port: 143, tls, user, password };
+            let address = ([10, 0, 0, 1], port).into();
+            seen_by_login(&check, &Sighting { address, service, sight })
+        };
+        let (connect, login) = (CheckDepth::Connect, CheckDepth::Login);
+        assert_eq!(tell(login, 143, Sight::LoggedIn), Some(Seen::Good));
+        assert_eq!(tell(connect, 143, Sight::Connected), Some(Seen::Good));
+        assert_eq!(tell(login, 143, Sight::Connected), None, "it may hang behind that");
+        let bad = Some(Seen::Bad("connection refused".to_owned()));
+        assert_eq!(tell(login, 143, Sight::Unreachable(&refused)), bad);
+        assert_eq!(tell(login, 143, Sight::Unreachable(&ours)), None, "a fault on this side");
+        assert_eq!(tell(login, 9, Sight::Unreachable(&refused)), None, "one user's port");
+        assert_eq!(tell(login, 9, Sight::LoggedIn), None);
     }
 }

@@ -24,7 +24,7 @@ use homing_login::Service;
 
 use super::watch::{Hysteresis, Seen, Watch};
 use crate::{
-    config::settings::{CheckDepth, DownUsers, DownWhen, HealthSettings},
+    config::settings::{DownUsers, DownWhen, HealthSettings},
     director::core::{BackendRow, Moment},
 };
 pub(super) use decide::Decision;
@@ -37,7 +37,7 @@ const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 /// A part of the settings: what verdicts depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rules {
-    pub(super) services: BTreeMap<Service, CheckDepth>,
+    pub(super) services: BTreeSet<Service>,
     pub(super) limits: Hysteresis,
     pub(super) interval: Duration,
     pub(super) down_when: DownWhen,
@@ -48,7 +48,7 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn of(settings: &HealthSettings) -> Self {
         Self {
-            services: settings.checks.iter().map(|check| (check.service, check.depth)).collect(),
+            services: settings.checks.iter().map(|check| check.service).collect(),
             limits: Hysteresis { fall: settings.fall.max(1), rise: settings.rise.max(1) },
             interval: settings.interval,
             down_when: settings.down_when,
@@ -65,25 +65,29 @@ pub(super) struct Verdicts {
     hosts: BTreeMap<IpAddr, Host>,
     /// Protocols and tags for which the fault is taken to be ours, as told.
     suspected: BTreeSet<(Vec<u8>, Service)>,
+    /// Somebody has failed, and what is seen of others decides whose fault it is.
+    is_unclear: bool,
     jitter: Jitter,
 }
 
 impl Verdicts {
     /// Knows nobody yet. `seed` spreads the checks.
     pub(super) fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, hosts: BTreeMap::new(), suspected: BTreeSet::new(), jitter: Jitter(seed) }
+        Self {
+            rules,
+            hosts: BTreeMap::new(),
+            suspected: BTreeSet::new(),
+            is_unclear: false,
+            jitter: Jitter(seed),
+        }
     }
 
     /// Other rules hold from now on; what is known stays.
     pub(super) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
         for host in self.hosts.values_mut() {
-            host.keep_services(|service| self.rules.services.contains_key(&service));
+            host.keep_services(|service| self.rules.services.contains(&service));
         }
-    }
-
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
     }
 
     /// Takes over the director's table: new backends are checked, others forgotten, and what people have said counts.
@@ -99,7 +103,7 @@ impl Verdicts {
                 }
             }
             let Some(host) = self.hosts.get_mut(&ip) else { continue };
-            for service in self.rules.services.keys() {
+            for service in &self.rules.services {
                 let first = now.after(self.jitter.part_of(self.rules.interval));
                 host.add_service(now, *service, first);
             }
@@ -120,39 +124,41 @@ impl Verdicts {
         due
     }
 
-    /// A check has ended; `None`: it says nothing about the backend.
+    /// A check has ended; `None`: it says nothing about the backend. True if something may have to be decided.
     pub(super) fn checked(
         &mut self,
         now: Moment,
         of: (IpAddr, Service),
         seen: Option<Seen>,
         latency: Duration,
-    ) {
+    ) -> bool {
         let (limits, interval) = (self.rules.limits, self.rules.interval);
         let spread = self.jitter.around(interval);
         let Some(check) = self.hosts.get_mut(&of.0).and_then(|host| host.checks.get_mut(&of.1)) else {
-            return;
+            return false;
         };
         check.under_way = false;
+        let was_calm = check.watch.is_calm();
         if let Some(seen) = seen {
             check.watch.checked(now, limits, seen, latency);
         }
         let pause = if check.watch.is_in_doubt() { interval.min(DOUBT_INTERVAL) } else { spread };
         check.due = now.after(pause);
+        !(was_calm && check.watch.is_calm()) || self.is_unclear
     }
 
-    /// A login has seen a backend. A failure is looked into at once.
+    /// A login has seen a backend. A failure is looked into at once. True if something may have to be decided.
     pub(super) fn sighted(&mut self, now: Moment, of: (IpAddr, Service), seen: Seen) -> bool {
         let limits = self.rules.limits;
         let Some(check) = self.hosts.get_mut(&of.0).and_then(|host| host.checks.get_mut(&of.1)) else {
             return false;
         };
-        let is_bad = matches!(seen, Seen::Bad(_));
+        let (is_bad, was_calm) = (matches!(seen, Seen::Bad(_)), check.watch.is_calm());
         let counts = check.watch.sighted(now, limits, seen);
         if counts && is_bad {
             check.due = now;
         }
-        counts && (is_bad || check.watch.is_in_doubt() || check.watch.is_down())
+        counts && (!(was_calm && check.watch.is_calm()) || self.is_unclear)
     }
 
     /// The moving of a backend's users has begun.

@@ -136,9 +136,10 @@ impl Watch {
         self.latency
     }
 
-    /// The first failure of those in a row; since it became down, if there is none.
-    pub(super) fn failing_since(&self) -> Moment {
-        self.failing_since.unwrap_or(self.since)
+    /// Since when the present row of failures makes it count as down: whoever is reached later shows that the fault is
+    /// not on this side.
+    pub(super) fn fallen_at(&self) -> Moment {
+        self.failing_since.map_or(self.since, |failing| failing.max(self.since))
     }
 
     /// The last success, if nothing has failed since.
@@ -148,6 +149,11 @@ impl Watch {
 
     pub(super) fn last_failure(&self) -> Option<Moment> {
         self.last_failure
+    }
+
+    /// It is up, and nothing speaks against it.
+    pub(super) fn is_calm(&self) -> bool {
+        !self.down && self.failures == 0
     }
 
     /// The next few checks decide something, so they come sooner.
@@ -181,7 +187,10 @@ mod tests {
         assert!(!watch.is_down());
         assert!(watch.sighted(at(2000), LIMITS, bad()));
         assert!(watch.is_down());
-        assert_eq!((watch.since(), watch.failing_since()), (at(2000), at(1000)));
+        assert_eq!((watch.since(), watch.fallen_at()), (at(2000), at(2000)));
+        watch.sighted(at(9000), LIMITS, Seen::Good);
+        watch.sighted(at(9001), LIMITS, bad());
+        assert_eq!((watch.since(), watch.fallen_at()), (at(2000), at(9001)));
     }
 
     #[test]

@@ -43,8 +43,9 @@ impl Record {
 fn process_of(target: &str) -> &'static str {
     match target.split("::").nth(1) {
         Some("auth") => "auth",
-        // There it is the director that serves administrators and asks for others.
-        Some("director" | "admin" | "relay") => "director",
+        // There it is the director that serves administrators and asks for others; what the checks say is about its
+        // backends.
+        Some("director" | "admin" | "relay" | "health") => "director",
         Some("config") => "config",
         _ => "master",
     }

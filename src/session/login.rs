@@ -195,15 +195,18 @@ impl Login {
         Ok(ip)
     }
 
-    /// One attempt to log in at the backend.
+    /// One attempt to log in at the backend. Times count from the first.
     pub(super) fn at_backend(
-        &self,
+        &mut self,
         backends: Backends,
         ip: IpAddr,
         client: ClientIdentity,
         ask_capabilities: bool,
         known_capabilities: Option<String>,
     ) -> Pin<Box<dyn Future<Output = Attempted> + Send>> {
+        if self.tries.is_first() {
+            self.tries = Tries::begin();
+        }
         let (target, tries) = (self.target.clone(), self.tries.clone());
         Box::pin(async move {
             let request = LoginRequest { target: &target, ip, client, ask_capabilities, known_capabilities };

@@ -359,7 +359,7 @@ impl Dialogue {
     }
 
     fn begin_backend(&mut self, now: Instant) {
-        let Some(login) = &self.login else { return };
+        let Some(login) = &mut self.login else { return };
         if login.is_first_try() {
             self.frontend.handle(now, Input::AuthDone);
         }

@@ -1,4 +1,4 @@
-//! Whose fault is it? A backend is blamed only if others are reached at the same time; else the fault is taken to be
+//! Whose fault is it? A backend is blamed only if others are reached when it has failed; else the fault is taken to be
 //! on this side, and moving users would help nobody.
 
 use std::{net::IpAddr, time::Duration};
@@ -44,13 +44,14 @@ impl Verdicts {
         if !watch.is_down() || watch.failures() == 0 {
             return Standing::Fine;
         }
-        let (mut peers, mut reached, mut failing, mut down) = (0, 0, 1, 0);
+        let (mut peers, mut reached, mut open, mut failing, mut down) = (0, 0, 0, 1, 0);
         let mut first_reached = None;
         for (_, peer) in self.peers(ip, host) {
             let Some(other) = peer.checks.get(&service).map(|check| &check.watch) else { continue };
             peers += 1;
-            let working = other.working_at().filter(|last| *last > watch.failing_since());
+            let working = other.working_at().filter(|last| *last > watch.fallen_at());
             reached += u32::from(working.is_some());
+            open += u32::from(working.is_none() && other.failures() == 0);
             first_reached = first_reached.into_iter().chain(working).min();
             // Those that were taken down already are known to be dead.
             failing += u32::from(peer.up && other.failures() > 0);
@@ -64,7 +65,7 @@ impl Verdicts {
             // When others come back, this one may be about to.
             Standing::Ours
         } else if failing > reached && now.since(watch.since()) < LARGE_FAILURE_TIME {
-            Standing::Ours
+            if failing > reached + open { Standing::Ours } else { Standing::Unclear }
         } else {
             Standing::Blamed
         }
@@ -108,7 +109,7 @@ impl Verdicts {
     /// Asks those who could tell whose fault it is.
     pub(super) fn look_around(&mut self, now: Moment, ip: IpAddr, service: Service) {
         let Some(host) = self.hosts.get(&ip) else { return };
-        let Some(since) = self.watch(ip, service).map(|watch| watch.failing_since()) else { return };
+        let Some(since) = self.watch(ip, service).map(|watch| watch.fallen_at()) else { return };
         let tag = host.tag.clone();
         for (_, peer) in self.hosts.iter_mut().filter(|(other, row)| **other != ip && row.tag == tag) {
             let Some(check) = peer.checks.get_mut(&service) else { continue };

@@ -72,6 +72,7 @@ impl Verdicts {
         let mut decisions = Vec::new();
         let ips: Vec<_> = self.hosts.keys().copied().collect();
         let mut suspected = BTreeSet::new();
+        self.is_unclear = false;
         for ip in ips {
             self.decide_host(now, ip, &mut decisions);
             self.decide_services(now, ip, &mut suspected);
@@ -121,9 +122,13 @@ impl Verdicts {
         for service in services {
             match self.standing(now, ip, service) {
                 Standing::Ours => {
+                    self.is_unclear = true;
                     suspected.insert((tag.clone(), service));
                 }
-                Standing::Unclear => self.look_around(now, ip, service),
+                Standing::Unclear => {
+                    self.is_unclear = true;
+                    self.look_around(now, ip, service);
+                }
                 Standing::Fine | Standing::Blamed | Standing::Alone => {}
             }
         }

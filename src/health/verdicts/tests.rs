@@ -26,7 +26,7 @@ fn ip(n: u8) -> IpAddr {
 
 fn rules() -> Rules {
     Rules {
-        services: [(IMAP, CheckDepth::Login)].into(),
+        services: [IMAP].into(),
         limits: Hysteresis { fall: 3, rise: 2 },
         interval: Duration::from_secs(10),
         down_when: DownWhen::Any,
@@ -36,7 +36,7 @@ fn rules() -> Rules {
 }
 
 fn both() -> Rules {
-    Rules { services: [(IMAP, CheckDepth::Login), (POP3, CheckDepth::Login)].into(), ..rules() }
+    Rules { services: [IMAP, POP3].into(), ..rules() }
 }
 
 impl Site {
@@ -217,6 +217,29 @@ fn many_failures_at_once_are_taken_for_ours_for_a_while() {
     site.check(3, IMAP, true, 1);
     (1..=2).for_each(|n| site.check(n, IMAP, false, 1));
     assert!(!site.is_up(1) && !site.is_up(2) && site.is_up(3), "others are reached all the time");
+}
+
+#[test]
+fn a_few_failures_at_once_are_theirs_once_the_others_are_reached() {
+    let mut site = Site::new(5, rules());
+    for _ in 0..3 {
+        (1..=2).for_each(|n| site.check(n, IMAP, false, 1));
+    }
+    site.check(3, IMAP, true, 1);
+    assert!(site.is_up(1) && site.is_up(2), "two against one, and two who have not answered yet");
+    site.check(4, IMAP, true, 1);
+    assert!(!site.is_up(1) && !site.is_up(2));
+    assert_eq!(site.count(|decision| matches!(decision, Decision::Suspect { .. })), 0);
+}
+
+#[test]
+fn who_was_reached_before_proves_nothing() {
+    let mut site = Site::new(2, rules());
+    site.check(1, IMAP, false, 1);
+    site.check(2, IMAP, true, 1);
+    site.check(1, IMAP, false, 2);
+    site.check(2, IMAP, false, 3);
+    assert!(site.is_up(1) && site.is_up(2), "the cable was cut in between");
 }
 
 #[test]
@@ -450,7 +473,7 @@ fn whatever_happens_the_rules_hold() {
                 assert!(watch.is_down() && watch.failures() > 0);
                 let reached = (1..=4).filter(|other| ip(*other) != *taken).any(|other| {
                     let other = site.verdicts.watch(ip(other), IMAP).unwrap();
-                    other.working_at().is_some_and(|last| last > watch.failing_since())
+                    other.working_at().is_some_and(|last| last > watch.fallen_at())
                 });
                 assert!(reached, "nobody else was reached");
             }
