@@ -26,7 +26,11 @@ use crate::{
     health::Health,
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
-    observe::LogHandle,
+    metrics::{Metrics, MetricsSockets},
+    observe::{
+        LogHandle,
+        tally::{ReloadResult, tally},
+    },
     relay::{self, Relay},
     session::{Generation, Sessions, Stop},
     tls::{ClientTls, ServerTls, TlsError},
@@ -73,6 +77,7 @@ pub struct Prepared {
     bound: Vec<(ListenerSettings, Listener)>,
     relay: Relay,
     admin: AdminSockets,
+    metrics: MetricsSockets,
 }
 
 impl Prepared {
@@ -85,6 +90,7 @@ impl Prepared {
         }
         let relay = Relay::bind(&settings.relay)?;
         let admin = AdminSockets::bind(&settings.admin);
+        let metrics = MetricsSockets::bind(&settings.metrics);
         if let Some(user) = &settings.process.login_user {
             let log = match &settings.log.target {
                 LogTarget::File(path) => Some(path.as_path()),
@@ -92,7 +98,7 @@ impl Prepared {
             };
             lifecycle::drop_to(user, log.as_slice())?;
         }
-        Ok(Self { settings, bound, relay, admin })
+        Ok(Self { settings, bound, relay, admin, metrics })
     }
 }
 
@@ -105,10 +111,11 @@ pub struct App {
     /// Sockets for others; ended when dropped.
     relay: relay::Serving,
     hosts: Arc<HostStates>,
-    health: Health,
+    health: Arc<Health>,
     proxy_header: Arc<ArcSwap<ProxyHeaderSettings>>,
     listeners: HashMap<ListenerSettings, Serving>,
     admin: Admin,
+    metrics: Metrics,
     /// Ends the background work of the current generation when dropped.
     generation_work: DropGuard,
     /// `None` while the program runs.
@@ -129,12 +136,12 @@ impl App {
         config: Option<PathBuf>,
         log: Arc<LogHandle>,
     ) -> Result<Self, StartError> {
-        let Prepared { settings, bound, relay, admin } = prepared;
+        let Prepared { settings, bound, relay, admin, metrics } = prepared;
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let settings = Arc::new(settings);
         let director = Director::new(&settings.director).await?;
-        let health = Health::new(director.clone());
+        let health = Arc::new(Health::new(director.clone()));
         let hosts = Arc::new(HostStates::watched_by(health.watcher()));
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         health.reload(&settings.health, generation.backends().clone());
@@ -143,6 +150,7 @@ impl App {
         let own = own_address(&settings.director.servers);
         let (registry, foreign) = (Arc::clone(sessions.registry()), relay.foreign_sessions().clone());
         let admin = Admin::serve(admin, director.clone(), registry, foreign, own);
+        let metrics = Metrics::serve(metrics, sessions.clone(), director.clone(), Arc::clone(&health));
         let proxy_header = Arc::new(ArcSwap::from_pointee(settings.proxy_header.clone()));
         let mut app = Self {
             config,
@@ -155,6 +163,7 @@ impl App {
             proxy_header,
             listeners: HashMap::new(),
             admin,
+            metrics,
             generation_work,
             signals: Some(signals),
             log,
@@ -197,8 +206,12 @@ impl App {
         Supervisor.reloading();
         tracing::warn!(target: "homing::app", "SIGHUP received - reloading configuration");
         match self.reload().await {
-            Ok(()) => tracing::info!(target: "homing::app", "the new configuration is in use"),
+            Ok(()) => {
+                tally().reloads.of(ReloadResult::Ok).count();
+                tracing::info!(target: "homing::app", "the new configuration is in use");
+            }
             Err(error) => {
+                tally().reloads.of(ReloadResult::Refused).count();
                 tracing::error!(target: "homing::app", "reload refused, the old configuration stays: {error}");
             }
         }
@@ -251,6 +264,7 @@ impl App {
         self.settings = settings;
         self.serve(bound);
         self.replace(ending, &late).await;
+        self.metrics.reload(&self.settings.metrics).await;
         if self.settings.process.shutdown_clients {
             self.sessions.registry().stop_all(Stop::Shutdown);
         }
@@ -305,6 +319,7 @@ impl App {
     /// Stops listening, then ends the sessions as `shutdown_clients` says. With `no`, sessions go on until
     /// they end by themselves or a second request to stop arrives.
     async fn shut_down(mut self, signals: &mut Signals) {
+        self.metrics.stopping();
         stop_listening(self.listeners.drain().map(|(_, serving)| serving).collect()).await;
         drop(self.relay);
         self.health.stop();
@@ -324,6 +339,7 @@ impl App {
         }
         // Administrators can watch until here.
         self.admin.stop().await;
+        self.metrics.stop().await;
         drop(self.generation_work);
         self.log.flush();
     }

@@ -14,8 +14,9 @@
 //! - [`forwarding`]: moves bytes until one side ends.
 //! - [`transport`]: a byte stream, plain or TLS; shared by the rooms above.
 //! - [`admin`]: the sockets of `doveadm director` and `doveadm proxy`.
+//! - [`metrics`]: metrics for Prometheus over HTTP.
 //! - [`sockets`]: makes socket files and removes them.
-//! - [`observe`]: log lines that fail2ban reads.
+//! - [`observe`]: log lines that fail2ban reads, and what all rooms count.
 //! - [`lifecycle`]: signals, reload, shutdown, privileges.
 //! - [`app`]: wires the rooms together.
 //! - [`cli`], [`demo`], [`mod@bench`]: what a person starts.
@@ -33,6 +34,7 @@ pub mod forwarding;
 pub mod health;
 pub mod lifecycle;
 pub mod listener;
+pub mod metrics;
 pub mod observe;
 pub mod relay;
 pub mod session;

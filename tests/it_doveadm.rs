@@ -151,8 +151,16 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
 }
 
 /// The client is told nothing but the end.
+/// The last words to a client that was kicked.
+const BYE: &str = "* BYE Disconnected by the server, please log in again\r\n";
+
 fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), "");
+    assert_eq!(client.rest(), BYE);
+}
+
+fn assert_refused(mut client: Client) {
+    let told = client.rest();
+    assert!(told.starts_with("a NO [UNAVAILABLE] ") && told.ends_with(BYE), "{told}");
 }
 
 #[test]
@@ -357,7 +365,7 @@ fn di_09_sp_10_sessions_are_listed_and_kicked() {
     assert_eq!(site.doveadm("proxy kick").code, 64);
 }
 
-/// The backend has not answered yet: the session is listed, and a kick ends it without a word.
+/// The backend has not answered yet: the session is listed, and a kick is told as a failure that passes.
 #[test]
 fn sp_10_a_login_in_progress_is_kicked() {
     if missing() {
@@ -370,7 +378,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     let list = site.doveadm("proxy list").rows();
     assert_eq!(list[1..], ["foo staff 7 imap 127.0.0.1 127.43.6.11 2143"]);
     assert_eq!(site.doveadm("proxy kick foo").rows(), ["1 connections kicked"]);
-    assert_ended(client);
+    assert_refused(client);
     wait_until("the backend is let go", || site.backends[0].live() == 0);
     site.homing.wait_for_log("Kicked by admin");
     assert_eq!(site.doveadm("proxy list").rows().len(), 1);
@@ -380,7 +388,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     wait_until("the login reaches the backend", || site.backends[0].live() == 1);
     site.done("director add 127.43.6.12");
     site.done("director move foo 127.43.6.12");
-    assert_ended(client);
+    assert_refused(client);
 }
 
 #[test]

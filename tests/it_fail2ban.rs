@@ -111,7 +111,7 @@ fn write_misses(log: &LoginLog, context: &LoginContext) {
         destuser: Some(hostile.into()),
         master: None,
     };
-    log.proxy_started(context, &to, std::time::Duration::ZERO, 0);
+    log.proxy_started(context, &to, std::time::Duration::ZERO, 0, None);
     log.proxy_login_failed(context, &to, hostile);
     log.proxy_failed(context, &to, &ProxyFailure::HostDown);
     log.proxy_failed(context, &to, &ProxyFailure::Remote(hostile));

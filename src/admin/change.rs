@@ -159,7 +159,10 @@ pub(super) fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
 async fn kick(access: &Access, whom: &str, command: Command) -> Reply {
     let own = ipc::kick_own(access, &command);
     let sessions = own.saturating_add(access.foreign.kick(None, &command).await);
-    tracing::info!(target: "homing::admin", "kick of {whom}: {sessions} sessions end");
+    tracing::info!(
+        target: "homing::admin", event = "kicked", origin = %Origin::Operator, sessions, reason = whom,
+        "kick of {whom}: {sessions} sessions end"
+    );
     Reply::Ok
 }
 

@@ -94,7 +94,10 @@ async fn answer(
         count = count.saturating_add(access.foreign.kick(only, &command).await);
     }
     let word = command.word();
-    tracing::info!(target: "homing::admin", "{word}: {count} sessions end");
+    tracing::info!(
+        target: "homing::admin", event = "kicked", origin = "operator", sessions = count, reason = word,
+        "{word}: {count} sessions end"
+    );
     server.answer(&Answer::Count(count));
     Ok(())
 }

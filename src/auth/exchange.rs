@@ -6,6 +6,8 @@ use homing_login::AuthReply;
 use homing_wire::Secret;
 use tokio::{sync::mpsc, time::Instant};
 
+use crate::observe::tally::{AuthResult, tally};
+
 /// Replies that may wait to be fetched: a challenge, and then the end.
 pub(super) const REPLIES_WAITING_MAX: usize = 4;
 
@@ -32,12 +34,14 @@ impl Exchange {
         conversation: impl Conversation + 'static,
         patience: Duration,
     ) -> Self {
+        tally().auth_requests.count();
         let deadline = Instant::now().checked_add(patience);
         Self { replies, conversation: Some(Box::new(conversation)), patience, deadline }
     }
 
     /// A request that ended before anybody was asked.
     pub(super) fn ended(reply: AuthReply) -> Self {
+        tally().auth_requests.count();
         let (sender, replies) = mpsc::channel(1);
         // There is room for one.
         let _ = sender.try_send(reply);
@@ -72,6 +76,18 @@ impl Exchange {
         if !matches!(reply, AuthReply::Challenge(_)) {
             self.conversation = None;
         }
+        count(&reply);
         reply
     }
+}
+
+fn count(reply: &AuthReply) {
+    let result = match reply {
+        AuthReply::Challenge(_) => return,
+        AuthReply::Ok(_) => AuthResult::Ok,
+        AuthReply::Fail(reply) if reply.fields.value("code") == Some(b"temp_fail") => AuthResult::TempFail,
+        AuthReply::Fail(_) => AuthResult::Fail,
+        AuthReply::Lost => AuthResult::Lost,
+    };
+    tally().auth_replies.of(result).count();
 }

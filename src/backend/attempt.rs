@@ -20,7 +20,11 @@ use tokio::{
 };
 
 use super::{BackendStream, Backends, LoginRequest, connect, sighting::Sight};
-use crate::{tls::HandshakeError, transport::Transport};
+use crate::{
+    observe::tally::{BackendFailure as Failed, LoginPhase, tally},
+    tls::HandshakeError,
+    transport::Transport,
+};
 
 /// Bytes asked for by one read during the login.
 const READ_BYTES: usize = 4096;
@@ -65,6 +69,19 @@ pub enum Cause {
     Dialogue,
 }
 
+impl LoginFailure {
+    fn counted_as(&self) -> Failed {
+        match (&self.cause, self.failure.class) {
+            (Cause::Connect, _) => Failed::Connect,
+            (Cause::HostDown, _) => Failed::HostDown,
+            (Cause::TimedOut { .. }, _) => Failed::TimedOut,
+            (Cause::Disconnected { .. }, _) => Failed::Disconnected,
+            (Cause::Dialogue, FailureClass::Auth | FailureClass::AuthTempFail) => Failed::Refused,
+            (Cause::Dialogue, _) => Failed::Protocol,
+        }
+    }
+}
+
 /// What attempts leave behind besides their results.
 #[derive(Clone, Default)]
 pub(super) struct Traces {
@@ -75,8 +92,21 @@ pub(super) struct Traces {
     sent: u64,
 }
 
-/// One attempt within the time limit. `started` is the start of the whole login.
+/// One attempt within the time limit, counted. `started` is the start of the whole login.
 pub(super) async fn attempt(
+    backends: &Backends,
+    request: &LoginRequest<'_>,
+    traces: &mut Traces,
+    started: Instant,
+) -> Result<BackendStream, LoginFailure> {
+    let result = try_once(backends, request, traces, started).await;
+    if let Err(failed) = &result {
+        tally().backend_failures.of(request.client.service).of(failed.counted_as()).count();
+    }
+    result
+}
+
+async fn try_once(
     backends: &Backends,
     request: &LoginRequest<'_>,
     traces: &mut Traces,
@@ -86,9 +116,13 @@ pub(super) async fn attempt(
     let limit = limit_of(backends, request);
     let deadline = tokio::time::Instant::now() + limit.unwrap_or(FOREVER);
     let source = request.target.source_ip.or_else(|| backends.sources.next(request.ip));
-    let stream = tcp(backends, request, source, started, deadline).await?;
+    let times = tally().phase_time.of(request.client.service);
+    let stream = tcp(backends, request, source, started, deadline).await;
+    times.of(LoginPhase::Connect).observe(begun.elapsed());
+    let (stream, connected) = (stream?, Instant::now());
     let mut dialogue = dialogue_for(request, traces.capabilities.clone());
     let talked = converse(backends, request, stream, dialogue.as_mut(), traces, (begun, deadline)).await;
+    times.of(LoginPhase::BackendLogin).observe(connected.elapsed());
     if let Some(capabilities) = dialogue.capabilities() {
         traces.capabilities = Some(capabilities.to_owned());
     }

@@ -8,6 +8,7 @@ use super::{
     Backends, LoginOutcome, LoginRequest,
     attempt::{Cause, LoginFailure, Traces, attempt, limit_of},
 };
+use crate::observe::tally::tally;
 
 /// Pause between attempts.
 pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -55,6 +56,7 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>, mut tr
     {
         tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failed.failure.text);
         tries.reconnects += 1;
+        tally().backend_retries.of(request.client.service).count();
         return Attempted::Again(tries);
     }
     let Tries { started, reconnects, mut traces } = tries;

@@ -5,7 +5,9 @@ use thiserror::Error;
 use super::{
     core::{FormatError, MailServerError, OperationError, UserHash, Wait},
     flush_program::TargetError,
+    waits,
 };
+use crate::observe::tally::WaitReason;
 
 /// Why the director does not start, or refuses a reload. Nobody sees it but the log.
 #[derive(Debug, Error)]
@@ -46,4 +48,14 @@ pub enum PlaceError {
         /// `director_tag`, fit for a log line.
         tag: String,
     },
+}
+
+impl PlaceError {
+    /// Why the login waited, at last.
+    pub fn wait_reason(&self) -> WaitReason {
+        match self {
+            Self::NoDirector => WaitReason::None,
+            Self::Timeout { wait, .. } => waits::reason(Some(*wait)),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod core;
+mod counted;
 mod error;
 mod explain;
 mod flush_program;
@@ -16,6 +17,7 @@ mod tables;
 mod timer;
 mod told;
 mod views;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;
 use tables::Tables;
+pub use views::Census;
 
 /// How long a login waits for a usable backend before it fails. 30 s, as the reference has it (spec/director.md 8.1),
 /// though its shared timer makes that up to 60 s (W15).
@@ -124,11 +127,14 @@ impl Director {
     ) -> Result<Placement, PlaceError> {
         let deadline = Instant::now() + patience;
         let mut wakes = self.tables.wakes();
+        let mut waited = None;
         loop {
             let wait = match Placement::take(&self.tables, request, place)? {
-                Ok(placement) => return Ok(placement),
+                Ok(placement) => return Ok(placement.after(waited)),
                 Err(wait) => wait,
             };
+            waited = Some(wait);
+            let _waiting = waits::Waiting::new(wait);
             if tokio::time::timeout_at(deadline, wakes.changed()).await.is_err() {
                 return Err(PlaceError::Timeout {
                     wait,

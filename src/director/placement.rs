@@ -4,9 +4,11 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     PlaceError, PlaceRequest, SessionLine,
-    core::{Host, SessionKey, Wait},
+    core::{Cause, Host, Placed, SessionKey, UserHash, Wait},
     tables::Tables,
+    waits,
 };
+use crate::observe::tally::WaitReason;
 
 /// Who forwards a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Placement {
     tables: Arc<Tables>,
     session: SessionKey,
     host: Arc<Host>,
+    cause: Cause,
+    waited: WaitReason,
     line: SessionLine,
 }
 
@@ -35,7 +39,35 @@ impl Placement {
     ) -> Result<Result<Self, Wait>, PlaceError> {
         let (tables, line) = (Arc::clone(tables), SessionLine::default());
         let placed = tables.place(request, (place == SessionPlace::Here).then_some(&line))?;
-        Ok(placed.map(|placed| Self { tables, session: placed.session, host: placed.host, line }))
+        Ok(placed.map(|Placed { session, host, cause, .. }| {
+            let (user, to) = (session.user().hash(), host.ip);
+            tracing::debug!(
+                event = "placed", user_hash = %user, %to, reason = %cause,
+                "user hash {user}: a session is placed on {to}, {cause}"
+            );
+            Self { tables, session, host, cause, waited: WaitReason::None, line }
+        }))
+    }
+
+    /// The login had to wait.
+    pub(super) fn after(mut self, wait: Option<Wait>) -> Self {
+        self.waited = waits::reason(wait);
+        self
+    }
+
+    /// Whose session it is.
+    pub fn user(&self) -> UserHash {
+        self.session.user().hash()
+    }
+
+    /// Why the user is on this backend.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Why the login waited for its place, at last.
+    pub fn waited(&self) -> WaitReason {
+        self.waited
     }
 
     /// Address of the backend.

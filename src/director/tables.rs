@@ -17,6 +17,7 @@ use super::{
         Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table,
         UserHash, Wait,
     },
+    counted,
     flush_program::{FlushJob, FlushJobs},
     foreign::ForeignKicks,
     history::History,
@@ -241,6 +242,7 @@ impl Tables {
             state.timer = next;
         }
         drop(state);
+        actions.iter().for_each(counted::count);
         actions.iter().for_each(told::tell);
         stops.iter().for_each(SessionLine::cancel);
         self.foreign_kicks.add(foreign);

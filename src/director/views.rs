@@ -14,7 +14,31 @@ use super::{
 /// Places of the user table that one call looks at: some hundred microseconds.
 const USERS_PAGE: usize = 500;
 
+/// What there is, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    /// Mappings.
+    pub users: usize,
+    /// Sessions, logins in progress and those of other programs included.
+    pub sessions: usize,
+    /// Moves under way.
+    pub moves: usize,
+    /// Those of them whose sessions do not end.
+    pub stuck: usize,
+    /// Flushes that have not ended.
+    pub flushes: usize,
+}
+
 impl Director {
+    /// Everything that is counted anyway: the work does not depend on the number of users.
+    pub fn census(&self) -> Census {
+        self.tables.read(|core, _| {
+            let (moves, stuck) = core.move_counts();
+            let flushes = core.flushes().count();
+            Census { users: core.user_count(), sessions: core.session_count(), moves, stuck, flushes }
+        })
+    }
+
     /// The backends of the table in order, then those that are leaving.
     pub fn backends(&self) -> Vec<BackendRow> {
         self.tables.read(|core, _| core.backend_rows())

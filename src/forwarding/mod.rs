@@ -124,6 +124,12 @@ struct Means<'a> {
     stuck_max: Duration,
 }
 
+/// Pipes that exist, lent or waiting; at most [`PIPES_MAX`].
+pub fn pipes() -> usize {
+    let (waiting, lent) = PipePool::shared().state();
+    waiting + lent
+}
+
 /// Forwards until one side ends or `stop` says so; `stop` is heeded at any time, also while a peer does not read.
 /// Dropping the future closes both connections.
 pub async fn forward(

@@ -82,7 +82,7 @@ impl PipePool {
         Some(lent)
     }
 
-    #[cfg(test)]
+    /// Pipes that wait to be used, and pipes on loan.
     pub(super) fn state(&self) -> (usize, usize) {
         let shelf = self.lock();
         (shelf.waiting.len(), shelf.lent)

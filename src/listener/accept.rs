@@ -18,7 +18,10 @@ use super::{
     header::{self, Header, Refusal},
     incoming::Incoming,
 };
-use crate::config::settings::{ListenerSettings, ProxyHeaderSettings};
+use crate::{
+    config::settings::{ListenerSettings, ProxyHeaderSettings},
+    observe::tally::{Refusal as Refused, tally},
+};
 
 /// Connections of one listener whose PROXY header is awaited. Further ones wait in the kernel's queue, at most
 /// for `haproxy_timeout`. Only trusted senders take a place; each costs a descriptor and 3 kB, and is
@@ -95,6 +98,7 @@ fn trusted(accepted: Accepted, settings: &ProxyHeaderSettings) -> Option<Accepte
     if settings.trusted_networks.iter().any(|network| network.contains(&rip)) {
         return Some(accepted);
     }
+    tally().connections_refused.of(accepted.service).of(Refused::ProxyUntrusted).count();
     tracing::warn!(
         target: "homing::listener",
         process = accepted.service.login_name(),
@@ -109,6 +113,7 @@ async fn introduced(mut accepted: Accepted, settings: Arc<ProxyHeaderSettings>) 
     match read.await.unwrap_or(Err(Refusal::TimedOut)) {
         Ok(header) => Some(introduce(accepted, header)),
         Err(refusal) => {
+            tally().connections_refused.of(accepted.service).of(Refused::ProxyHeader).count();
             report(&refusal, accepted.service, accepted.real_remote.ip());
             None
         }

@@ -9,7 +9,7 @@ use std::sync::{
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::{record::Record, writer::Command};
+use super::{record::Record, tally::tally, writer::Command};
 
 /// Queues every event; never waits.
 pub(super) struct QueueLayer {
@@ -22,6 +22,7 @@ impl<S: Subscriber> Layer<S> for QueueLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Command::Line(Record::of(event))) {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            tally().log_lines_lost.count();
         }
     }
 }

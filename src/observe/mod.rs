@@ -4,6 +4,7 @@
 //! - [`start()`] sends all `tracing` events of the program to the configured destination. An event is queued
 //!   and written by one thread, so a slow disk or syslog never holds a network thread; when the queue is full,
 //!   lines are dropped, counted, and the count is reported. Dropping the [`LogHandle`] writes what is queued.
+//! - [`tally`] is what all rooms count.
 //! - [`LoginLog`] writes the lines about logins (spec/login-proxy.md 14) for a [`LoginContext`].
 //!
 //! Other rooms write `tracing::warn!("text")`. A line starts with the name of the process it would come from in
@@ -15,13 +16,14 @@ mod layer;
 mod login;
 mod record;
 mod start;
+pub mod tally;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use login::{
-    Extra, FailedAttempt, LoginContext, LoginLog, ProxyDestination, ProxyEnd, ProxyFailure, ProxyReason,
-    Side, TlsState, Traffic,
+    Extra, FailedAttempt, LoginContext, LoginLog, PlaceFacts, ProxyDestination, ProxyEnd, ProxyFailure,
+    ProxyReason, Side, TlsState, Traffic,
 };
 pub use start::{LogError, LogHandle, start};

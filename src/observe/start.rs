@@ -63,6 +63,8 @@ pub struct LogHandle {
 pub fn start(settings: &LogSettings, instance_name: &str) -> Result<LogHandle, LogError> {
     let (dispatch, handle) = build(settings, instance_name, SYSLOG_SOCKET.into())?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| LogError::Started)?;
+    // The first look at the numbers is the start of the process.
+    let _ = super::tally::tally();
     Ok(handle)
 }
 

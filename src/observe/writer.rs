@@ -9,7 +9,7 @@ use std::sync::{
 use jiff::Timestamp;
 use tracing::Level;
 
-use super::{destination::Destination, record::Record};
+use super::{destination::Destination, record::Record, tally::tally};
 
 /// Records that may wait. At some 500 bytes each that is about 4 MiB, and seconds of a login storm.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
@@ -31,7 +31,12 @@ pub(super) fn run(mut destination: Destination, queue: &Receiver<Command>, lost:
     let mut unwritten = 0_u64;
     while let Ok(command) = queue.recv() {
         match command {
-            Command::Line(record) => unwritten += u64::from(!destination.write(&record)),
+            Command::Line(record) => {
+                if !destination.write(&record) {
+                    tally().log_lines_lost.count();
+                    unwritten += 1;
+                }
+            }
             // A receiver that is gone does not wait for the answer.
             Command::Reopen(done) => drop(done.send(destination.reopen())),
             Command::Flush(done) => drop(done.send(())),

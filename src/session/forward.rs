@@ -3,12 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use homing_login::Service;
 use tokio::io::AsyncReadExt;
 
 use super::{
-    leaving,
+    farewell, leaving,
     log::{self, Forwarded},
     login::{ClientSide, Handover},
     registry::Stop,
@@ -26,8 +24,9 @@ pub(super) async fn run(handover: Handover) {
     let ClientSide { transport, unread, client, sent, mut seat, shared, generation, log } = client;
     super::lift_limits(transport.socket());
     let mut live = shared.pacing.enter(address);
-    let farewell =
-        generation.settings().process.shutdown_farewell.then(|| farewell(client.service)).flatten();
+    let process = &generation.settings().process;
+    let at_shutdown = process.shutdown_farewell.then(|| farewell::of_shutdown(client.service)).flatten();
+    let at_kick = process.kick_farewell.then(|| farewell::of_kick(client.service)).flatten();
     let ends = Ends { client: transport, to_backend: unread, backend, to_client: backend_unread };
     let mut stopped = None;
     let stop = async {
@@ -35,11 +34,11 @@ pub(super) async fn run(handover: Handover) {
             stop = seat.stopped() => match stop {
                 Stop::Kicked => {
                     placement.iter().for_each(Placement::note_kicked);
-                    (ProxyReason::KickedByAdmin, None)
+                    (ProxyReason::KickedByAdmin, at_kick)
                 }
-                _ => (ProxyReason::ShuttingDown, farewell),
+                _ => (ProxyReason::ShuttingDown, at_shutdown),
             },
-            () = kicked(placement.as_ref()) => (ProxyReason::KickedViaDirector, None),
+            () = kicked(placement.as_ref()) => (ProxyReason::KickedViaDirector, at_kick),
         };
         stopped = Some(reason);
         forwarding::Stop { farewell }
@@ -95,14 +94,4 @@ async fn hold(client: &mut Transport, delay: Duration) {
     };
     // Either the time is over or the client left: both end the session.
     let _ = tokio::time::timeout(delay, discard).await;
-}
-
-/// What a logged-in client is told at shutdown, where the stream is between responses. POP3 has no unasked
-/// responses (RFC 1939 section 3).
-fn farewell(service: Service) -> Option<Bytes> {
-    match service {
-        Service::Imap => Some(Bytes::from_static(b"* BYE Shutting down\r\n")),
-        Service::Pop3 => None,
-        Service::Sieve => Some(Bytes::from_static(b"BYE (TRYLATER) \"Shutting down\"\r\n")),
-    }
 }

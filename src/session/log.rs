@@ -1,5 +1,5 @@
-//! What one session tells the log: it keeps what is known about the login and how the attempts went, and
-//! leaves the words to `observe`.
+//! What one session tells the log and the metrics: it keeps what is known about the login and how the attempts went,
+//! and leaves the words to `observe`.
 
 use std::{
     io,
@@ -14,14 +14,16 @@ use homing_wire::Fields;
 use super::{
     Generation,
     login::{Login, Refused},
+    meter::Meter,
 };
 use crate::{
     backend::{Cause, LoginFailure},
-    director::PlaceError,
+    director::{PlaceError, Placement},
     forwarding::{End as ForwardEnd, EndedBy},
     observe::{
-        Extra, FailedAttempt, LoginContext, LoginLog as Words, ProxyDestination, ProxyEnd, ProxyFailure,
-        ProxyReason, Side, TlsState, Traffic,
+        Extra, FailedAttempt, LoginContext, LoginLog as Words, PlaceFacts, ProxyDestination, ProxyEnd,
+        ProxyFailure, ProxyReason, Side, TlsState, Traffic,
+        tally::{LoginResult, SessionEnd, WaitReason},
     },
 };
 
@@ -65,6 +67,7 @@ pub(super) struct LoginLog {
     successes: u32,
     reported: u32,
     last: Option<Extra>,
+    meter: Meter,
 }
 
 impl LoginLog {
@@ -80,6 +83,7 @@ impl LoginLog {
             successes: 0,
             reported: 0,
             last: None,
+            meter: Meter::new(client.service),
         }
     }
 
@@ -99,9 +103,11 @@ impl LoginLog {
 
     pub(super) fn handshaking(&mut self) {
         self.context.tls = TlsState::Handshaking(None);
+        self.meter.handshaking();
     }
 
     pub(super) fn tls_up(&mut self, facts: &TlsFacts) {
+        self.meter.tls_up();
         self.context.tls = TlsState::Up(None);
         self.context.cipher.clone_from(&facts.description);
         self.context.local_name = facts.server_name.clone().unwrap_or_default();
@@ -114,14 +120,17 @@ impl LoginLog {
         self.attempts += 1;
         self.attempt_started = Instant::now();
         self.phase = Phase::Authenticating;
+        self.meter.attempt();
     }
 
     pub(super) fn challenged(&mut self) {
         self.phase = Phase::Challenged;
+        self.meter.challenged();
     }
 
     pub(super) fn answered(&mut self) {
         self.phase = Phase::Authenticating;
+        self.meter.answered();
     }
 
     pub(super) fn note(&mut self, client: &ClientIdentity, note: &Note) {
@@ -131,13 +140,18 @@ impl LoginLog {
             Note::UnsupportedMechanism(name) => {
                 self.context.mechanism.clone_from(name);
                 self.attempts += 1;
+                self.meter.count(LoginResult::Disallowed);
                 self.last = Some(Extra::UnsupportedMechanism);
             }
             Note::PlaintextRefused | Note::TlsRequired => {
                 self.attempts += 1;
+                self.meter.count(LoginResult::Disallowed);
                 self.report(FailedAttempt::DisallowedPlaintext);
             }
-            Note::AuthAborted => self.last = Some(Extra::AuthAborted),
+            Note::AuthAborted => {
+                self.meter.end(LoginResult::Aborted);
+                self.last = Some(Extra::AuthAborted);
+            }
             Note::ClientId(_) => {}
         }
         self.words.note(&self.context, note);
@@ -151,6 +165,8 @@ impl LoginLog {
             self.context.user = user.into();
         }
         let (attempts, secs) = (self.attempts, self.secs());
+        let could_tell = fields.value("code") != Some(b"temp_fail");
+        self.meter.refused(if could_tell { LoginResult::AuthFailed } else { LoginResult::TempFail });
         match fields.value("code") {
             Some(b"temp_fail") => self.last = Some(Extra::AuthTempFail),
             Some(b"authz_fail") => self.last = Some(Extra::AuthorizationFailed { attempts, secs }),
@@ -167,6 +183,7 @@ impl LoginLog {
     /// The auth service went away in the middle of an attempt.
     pub(super) fn auth_lost(&mut self) {
         self.phase = Phase::Idle;
+        self.meter.refused(LoginResult::TempFail);
         self.last = Some(Extra::AuthServiceLost);
     }
 
@@ -174,6 +191,7 @@ impl LoginLog {
     pub(super) fn authenticated(&mut self, fields: &Fields) {
         self.phase = Phase::FinishingLogin;
         self.successes += 1;
+        self.meter.authenticated();
         let name = |key: &str| fields.value(key).map(UserName::from).unwrap_or_default();
         self.context.user = name("user");
         self.context.orig_user = name("original_user");
@@ -193,6 +211,7 @@ impl LoginLog {
     pub(super) fn login_refused(&mut self, client: &ClientIdentity, refused: &Refused) {
         self.learn(client);
         self.phase = Phase::Idle;
+        self.meter.end(LoginResult::Refused);
         match &refused.log {
             Some(problem) => {
                 self.last = Some(Extra::InternalFailure { successes: self.successes });
@@ -202,13 +221,32 @@ impl LoginLog {
         }
     }
 
+    /// The director is asked, perhaps again.
+    pub(super) fn asking_director(&mut self) {
+        self.meter.asking_director();
+    }
+
+    /// The director has a backend for the user.
+    pub(super) fn placed(&mut self, placement: &Placement) {
+        self.meter.waited(placement.waited());
+    }
+
     /// The director has no backend for the user.
     pub(super) fn not_placed(&mut self, client: &ClientIdentity, login: Option<&Login>, error: &PlaceError) {
         self.learn(client);
         self.phase = Phase::Idle;
+        let reason = error.wait_reason();
+        self.meter.waited(reason);
+        let no_host = matches!(reason, WaitReason::None | WaitReason::NoHost);
+        self.meter.end(if no_host { LoginResult::NoHost } else { LoginResult::Moving });
         self.last = Some(Extra::InternalFailure { successes: self.successes });
         let user = login.map(|login| login.target().user.clone()).unwrap_or_default();
         self.words.proxy_impossible(&self.context, &user, &error.to_string());
+    }
+
+    /// The backend is known, and is contacted now.
+    pub(super) fn at_backend(&mut self) {
+        self.meter.at_backend();
     }
 
     /// The backend said odd things while it was logged in to.
@@ -229,9 +267,15 @@ impl LoginLog {
         to: &ProxyDestination,
         took: Duration,
         reconnects: u32,
+        placement: Option<&Placement>,
     ) {
         self.learn(client);
-        self.words.proxy_started(&self.context, to, took, reconnects);
+        self.meter.logged_in();
+        let facts = |placement: &Placement| PlaceFacts {
+            user_hash: placement.user().to_string(),
+            reason: placement.cause().to_string(),
+        };
+        self.words.proxy_started(&self.context, to, took, reconnects, placement.map(facts).as_ref());
     }
 
     /// The last attempt at the backend failed.
@@ -246,6 +290,10 @@ impl LoginLog {
         self.learn(client);
         self.phase = Phase::Idle;
         self.last = Some(Extra::InternalFailure { successes: self.successes });
+        self.meter.end(match failed.failure.class {
+            FailureClass::Auth | FailureClass::AuthTempFail => LoginResult::BackendRefused,
+            _ => LoginResult::BackendFailed,
+        });
         let text = failed.failure.text.as_str();
         match (&failed.cause, failed.failure.class) {
             (Cause::Connect, _) => {
@@ -287,10 +335,14 @@ impl LoginLog {
     /// The connection ended before login.
     pub(super) fn ended(&mut self, client: &ClientIdentity, end: End) {
         self.learn(client);
+        if matches!(end, End::Kicked | End::KickedByAdmin) {
+            self.meter.end(LoginResult::Kicked);
+        }
         let (reason, error) = match end {
             End::Closed(reason) => (reason, None),
             End::Broken(error) => (CloseReason::ConnectionClosed, cause(&error)),
             End::Handshake(text) => {
+                self.meter.handshake_failed();
                 self.context.tls = TlsState::Handshaking(Some(text.clone()));
                 (CloseReason::ConnectionClosed, Some(text))
             }
@@ -303,6 +355,13 @@ impl LoginLog {
 
     /// A logged-in session ended.
     pub(super) fn forwarded(&self, to: &ProxyDestination, end: &Forwarded<'_>) {
+        self.meter.ended(match (end.reason, end.end.by) {
+            (Some(ProxyReason::KickedViaDirector), _) => SessionEnd::Director,
+            (Some(ProxyReason::KickedByAdmin), _) => SessionEnd::Admin,
+            (Some(ProxyReason::ShuttingDown), _) => SessionEnd::Shutdown,
+            (None, EndedBy::Client) => SessionEnd::Client,
+            (None, _) => SessionEnd::Server,
+        });
         let traffic = Traffic {
             idle: end.end.idle,
             in_bytes: end.end.bytes_in + end.sent_to_backend,

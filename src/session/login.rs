@@ -133,6 +133,11 @@ impl Login {
         self.placement = Some(placement);
     }
 
+    /// The place that the director gave.
+    pub(super) fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
+    }
+
     /// What the registry says about the session; `ip` once the backend is known.
     pub(super) fn for_registry(&self, ip: Option<IpAddr>) -> SessionLogin {
         let target = &self.target;

@@ -2,12 +2,14 @@
 //! this room does it through the handles of the other rooms. It is the only room that knows their order.
 
 mod connection;
+mod farewell;
 mod forward;
 mod frontends;
 mod ids;
 mod leaving;
 mod log;
 mod login;
+mod meter;
 mod prelogin;
 mod registry;
 
@@ -24,7 +26,10 @@ use crate::{
     config::settings::Settings,
     director::Director,
     listener::Accepted,
-    observe::LoginLog,
+    observe::{
+        LoginLog,
+        tally::{Refusal, tally},
+    },
     tls::ServerTls,
 };
 use frontends::FrontendConfigs;
@@ -130,6 +135,7 @@ impl Sessions {
 async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let generation = shared.generation.load_full();
     let Some(seat) = Box::pin(seat_for(&shared, &generation, &accepted)).await else {
+        tally().connections_refused.of(accepted.service).of(Refusal::ClientLimit).count();
         tracing::warn!(
             target: "homing::session",
             "service({}): client_limit ({}) reached, client connections are being dropped",

@@ -1,18 +1,13 @@
 //! Everything before forwarding: one loop that waits for the next event, passes it to the dialect's machine,
 //! and does what the machine decides.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod ending;
+
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use homing_login::{
-    AuthReply, AuthRequest, ClientIdentity, CloseReason, Frontend, Goodbye, Input, Note, Output, TlsFacts,
-    limits,
+    AuthReply, AuthRequest, ClientIdentity, Frontend, Goodbye, Input, Note, Output, TlsFacts, limits,
 };
 use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant as Deadline};
 use zeroize::Zeroizing;
@@ -30,7 +25,7 @@ use crate::{
     backend::{Attempted, BackendStream, LoginOutcome, RETRY_PAUSE},
     director::Placement,
     observe::ProxyDestination,
-    transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
+    transport::Transport,
 };
 
 /// What a connection starts with.
@@ -337,6 +332,7 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         match &self.login {
             Some(login) if !login.has_host() => {
+                self.log.asking_director();
                 self.pending = Pending::Placing(login.place(&self.session.shared.director));
             }
             _ => self.begin_backend(now),
@@ -347,6 +343,7 @@ impl Dialogue {
         self.pending = Pending::Nothing;
         match placed {
             Ok(placement) => {
+                self.log.placed(&placement);
                 if let Some(login) = &mut self.login {
                     login.set_placement(placement);
                 }
@@ -372,6 +369,7 @@ impl Dialogue {
         match login.check(client) {
             Ok(ip) => {
                 self.session.seat.set_login(Some(login.for_registry(Some(ip))));
+                self.log.at_backend();
                 let ignores = self.frontend.ignores_greeting_capabilities();
                 let backends = self.session.generation.backends.clone();
                 let capabilities = self.capabilities.clone();
@@ -398,7 +396,8 @@ impl Dialogue {
             Ok(stream) => {
                 let BackendStream { transport, success, sent, source } = stream;
                 let to = ProxyDestination { source, ..login.destination() };
-                self.log.started(self.frontend.client(), &to, outcome.took, outcome.reconnects);
+                let (client, placement) = (self.frontend.client(), login.placement());
+                self.log.started(client, &to, outcome.took, outcome.reconnects, placement);
                 login.logged_in(transport, success.unread.clone(), sent);
                 // Before the client is told: from then on it counts on its place.
                 self.session.seat.logged_in();
@@ -421,53 +420,6 @@ impl Dialogue {
 
     fn stamp(&self) -> String {
         login::stamp(&self.session.generation.settings.process.hostname)
-    }
-
-    fn hand_over(self, unread: Bytes) -> Option<Handover> {
-        let client = self.frontend.client().clone();
-        let transport = self.transport?;
-        let login = self.login?;
-        login.into_handover(super::login::ClientSide {
-            transport,
-            unread,
-            client,
-            sent: self.session.sent,
-            seat: self.session.seat,
-            shared: self.session.shared,
-            generation: self.session.generation,
-            log: self.log,
-        })
-    }
-
-    /// The attempt at a backend that is under way.
-    fn take_attempt(&mut self) -> Option<login::Attempt> {
-        match std::mem::replace(&mut self.pending, Pending::Nothing) {
-            Pending::Backend(attempt) => Some(attempt),
-            _ => None,
-        }
-    }
-
-    /// How long a backend may take to be done with a user who leaves.
-    fn leaving_limit(&self) -> Duration {
-        self.session.generation.settings().director.user_kick_delay
-    }
-
-    /// Says what is left to say, closes, and writes the log line.
-    async fn finish(mut self, end: End) -> Option<Handover> {
-        let (attempt, limit) = (self.take_attempt(), self.leaving_limit());
-        // Before the client's end, which takes a moment.
-        if let Some(login) = self.login.take() {
-            login.abandon(attempt, limit);
-        }
-        let time = match &end {
-            End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
-            _ => CLOSING_TIME_MAX,
-        };
-        self.log.ended(self.frontend.client(), end);
-        if let Some(transport) = self.transport.take() {
-            transport.close_within(time).await;
-        }
-        None
     }
 }
 

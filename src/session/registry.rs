@@ -12,6 +12,8 @@ use std::{
 use homing_login::{Service, UserName};
 use tokio::sync::{Notify, futures::Notified, watch};
 
+use crate::observe::tally::{Refusal, tally};
+
 /// Why a session must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -257,6 +259,7 @@ impl Table {
         let lane = self.lane(service);
         let Some(id) = lane.pop_oldest() else { return false };
         lane.staying = lane.staying.saturating_sub(1);
+        tally().connections_refused.of(service).of(Refusal::Evicted).count();
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.evicted = true;
             entry.stop.send_replace(Some(Stop::QueueFull));

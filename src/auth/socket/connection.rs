@@ -24,6 +24,7 @@ use super::{
     link::Link,
     pool::Shared,
 };
+use crate::observe::tally::tally;
 
 /// Why a connection ended; text for the log.
 #[derive(Debug, Error)]
@@ -58,6 +59,7 @@ pub(super) async fn keep(shared: Arc<Shared>, link: Arc<Link>) {
     loop {
         let started = Instant::now();
         let ended = serve(&shared, &link, &mut backoff).await;
+        tally().auth_disconnects.count();
         let lost = link.disconnected(|| shared.refresh());
         report(&shared, &ended.to_string(), lost);
         let pause = backoff.next(dice());
@@ -92,6 +94,7 @@ async fn serve(shared: &Shared, link: &Link, backoff: &mut Backoff) -> Ended {
         Ok(Err(error)) => return Ended::Connect(error),
         Err(_) => return Ended::ConnectTimeout,
     };
+    tally().auth_connects.count();
     link.connected(next_id());
     let mut conversation =
         Conversation { shared, link, stream, buffer: Zeroizing::default(), writing: None, opened: false };

@@ -9,6 +9,7 @@ mod health;
 mod listener;
 mod log;
 mod login;
+mod metrics;
 mod process;
 mod relay;
 mod socket;
@@ -22,6 +23,7 @@ pub use health::{CheckDepth, CheckSettings, DownUsers, DownWhen, HealthSettings}
 pub use listener::{ListenerSettings, ProxyHeaderSettings};
 pub use log::{LogFormat, LogSettings, LogTarget};
 pub use login::{ImapSettings, LoginSettings, SieveSettings};
+pub use metrics::{MetricsPlace, MetricsSettings};
 pub use process::ProcessSettings;
 pub use relay::{RelaySettings, SocketRole, SocketSettings};
 pub use socket::SocketFile;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// Sockets for administrators.
     pub admin: AdminSettings,
+    /// Where metrics can be read.
+    pub metrics: MetricsSettings,
     /// Connections to backends.
     pub backend: BackendSettings,
 }

@@ -16,6 +16,8 @@ pub struct ProcessSettings {
     /// Homing's own `shutdown_farewell`: logged-in clients are told in their protocol's words where the stream is
     /// between responses.
     pub shutdown_farewell: bool,
+    /// Homing's own `kick_farewell`: clients whose sessions are kicked or moved are told, too.
+    pub kick_farewell: bool,
     /// `default_login_user`: whom to become after binding, if started as root.
     pub login_user: Option<String>,
 }

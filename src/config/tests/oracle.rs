@@ -108,7 +108,14 @@ fn defaults_are_those_of_doveconf() {
     std::fs::write(&empty, "").unwrap();
     let theirs = doveconf(&empty, "-a");
     let ours = values(&dump(&load(&empty).parsed, true));
-    let own = ["/director_admin_networks", "/login_auth_socket_path", "/log_format", "/shutdown_farewell"];
+    let own = [
+        "/director_admin_networks",
+        "/kick_farewell",
+        "/login_auth_socket_path",
+        "/log_format",
+        "/metrics_listen",
+        "/shutdown_farewell",
+    ];
     let is_own = |path: &str| own.contains(&path) || path.starts_with("/health_");
     for (path, value) in ours.iter().filter(|(path, _)| !is_own(path)) {
         let packaged = PACKAGED.iter().any(|name| path.ends_with(name));

@@ -192,6 +192,20 @@ fn values() {
             "haproxy_trusted_networks: 'x' is no network (like 10.0.0.0/8) or IP address",
         ),
         ("log_format = xml", "log_format: 'xml' is not one of: dovecot, json"),
+        (
+            "metrics_listen = 9102",
+            "metrics_listen: '9102' is no address with a port (like 127.0.0.1:9102 or [::1]:9102) and no path of a socket",
+        ),
+        (
+            "metrics_listen = 127.0.0.1:0",
+            "metrics_listen: '127.0.0.1:0' is no address with a port (like 127.0.0.1:9102 or [::1]:9102) and no path of a socket",
+        ),
+        ("metrics_listen = /run/m 127.0.0.1:9102, /run/m", "metrics_listen: '/run/m' is there twice"),
+        ("metrics_listen = 127.0.0.1:9102 [::1]:9102 /run/homing/metrics", ""),
+        (
+            "metrics_listen = 10.0.0.1:9102",
+            "warning: metrics_listen: '10.0.0.1:9102': whoever reaches this port sees names and load of the backends; there is no password",
+        ),
         ("ssl_cert = /etc/x", "ssl_cert: a file is named with '<' before it: </etc/x"),
         (
             "director_mail_servers = 10.0.0.1:143",

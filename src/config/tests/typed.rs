@@ -32,7 +32,8 @@ fn defaults() {
     assert_eq!(s.process.base_dir, PathBuf::from("/run/dovecot"));
     assert_eq!(s.process.instance_name, "dovecot");
     assert!(!s.process.hostname.is_empty());
-    assert!(s.process.shutdown_clients && s.process.shutdown_farewell);
+    assert!(s.process.shutdown_clients && s.process.shutdown_farewell && s.process.kick_farewell);
+    assert!(s.metrics.places.is_empty());
     assert_eq!(s.process.login_user, None);
     assert_eq!(s.log.target, LogTarget::Syslog);
     assert_eq!(s.log.format, LogFormat::Dovecot);

@@ -8,6 +8,7 @@ mod health;
 mod listener;
 mod log;
 mod login;
+mod metrics;
 mod passdb;
 mod pem;
 mod process;
@@ -40,6 +41,7 @@ pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
         auth,
         director: director::director(&view, report),
         relay: relay::relay(root, report),
+        metrics: metrics::metrics(&view, report),
         backend: backend::backend(&view, report),
         proxy_header: listener::proxy_header(&view),
         listeners,

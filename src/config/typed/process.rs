@@ -16,6 +16,7 @@ pub(super) fn process(view: &View<'_>, report: &mut Report) -> ProcessSettings {
         hostname: hostname(view.text("hostname")),
         shutdown_clients: view.flag("shutdown_clients"),
         shutdown_farewell: view.flag("shutdown_farewell"),
+        kick_farewell: view.flag("kick_farewell"),
         login_user: login_user(view),
     }
 }

@@ -172,10 +172,11 @@ impl Log {
         tracing::subscriber::set_default(lines.finish())
     }
 
-    /// The lines so far.
+    /// The lines so far, without the fields of events.
     fn take(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        String::from_utf8(bytes).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+        let words = |line: &str| line.split(" event=").next().unwrap().trim().to_owned();
+        String::from_utf8(bytes).unwrap().lines().map(words).collect()
     }
 }
 

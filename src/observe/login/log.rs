@@ -15,6 +15,25 @@ use super::{
 };
 use crate::config::settings::LogSettings;
 
+/// Fields of a line that is an event for programs (README, "Events").
+#[derive(Debug, Clone, Copy, Default)]
+struct Event<'a> {
+    name: Option<&'static str>,
+    user_hash: Option<&'a str>,
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+/// What the director says about a session's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaceFacts {
+    /// As the director's own lines and commands show it.
+    pub user_hash: String,
+    /// Why the user is on this backend.
+    pub reason: String,
+}
+
 /// Writes login lines with the configured elements. Share one.
 #[derive(Debug, Clone)]
 pub struct LoginLog {
@@ -93,15 +112,25 @@ impl LoginLog {
         self.write(Level::ERROR, context, &text);
     }
 
-    /// The backend login succeeded.
+    /// The backend login succeeded. `place` if it was the director who chose the backend.
     pub fn proxy_started(
         &self,
         context: &LoginContext,
         to: &ProxyDestination,
         took: Duration,
         reconnects: u32,
+        place: Option<&PlaceFacts>,
     ) {
-        self.proxy(Level::INFO, context, to, &to.started(took, reconnects));
+        let ip = to.address.ip().to_string();
+        let event = Event {
+            name: Some("login"),
+            user_hash: place.map(|place| place.user_hash.as_str()),
+            to: Some(&ip),
+            reason: Some(place.map_or("auth service", |place| place.reason.as_str())),
+            from: None,
+        };
+        let text = format!("{}{}", to.prefix(), to.started(took, reconnects));
+        self.write_event(Level::INFO, context, &text, event);
     }
 
     /// With `auth_verbose`: the backend refused, in these words.
@@ -123,7 +152,10 @@ impl LoginLog {
 
     /// A session ended.
     pub fn proxy_ended(&self, context: &LoginContext, to: &ProxyDestination, end: &ProxyEnd<'_>) {
-        self.proxy(Level::INFO, context, to, &end.to_string());
+        let (ip, reason) = (to.address.ip().to_string(), end.reason_word());
+        let event =
+            Event { name: Some("session_ended"), from: Some(&ip), reason: Some(reason), ..Event::default() };
+        self.write_event(Level::INFO, context, &format!("{}{end}", to.prefix()), event);
     }
 
     fn proxy(&self, level: Level, context: &LoginContext, to: &ProxyDestination, text: &str) {
@@ -131,15 +163,24 @@ impl LoginLog {
     }
 
     fn write(&self, level: Level, context: &LoginContext, message: &str) {
+        self.write_event(level, context, message, Event::default());
+    }
+
+    fn write_event(&self, level: Level, context: &LoginContext, message: &str, event: Event<'_>) {
         let line = self.template.render(message, context);
         let value = |variable: Variable| variable.value(context);
         let (user, method) = (value(Variable::short('u')), value(Variable::Mechanism));
         let (rip, lip, session) = (value(Variable::Rip), value(Variable::Lip), value(Variable::Session));
         let process = context.service.login_name();
+        let Event { name: event, user_hash, from, to, reason } = event;
         // The level of an event is part of its static description.
         macro_rules! write {
             ($level:expr) => {
-                tracing::event!(target: "homing", $level, process, user, method, rip, lip, session, "{line}")
+                tracing::event!(
+                    target: "homing", $level,
+                    process, user, method, rip, lip, session, event, user_hash, from, to, reason,
+                    "{line}"
+                )
             };
         }
         match level {

@@ -9,5 +9,5 @@ mod variable;
 
 pub use context::{LoginContext, TlsState};
 pub use disconnect::{Extra, FailedAttempt};
-pub use log::LoginLog;
+pub use log::{LoginLog, PlaceFacts};
 pub use proxy::{ProxyDestination, ProxyEnd, ProxyFailure, ProxyReason, Side, Traffic};

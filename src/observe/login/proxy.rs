@@ -189,6 +189,17 @@ impl ProxyFailure<'_> {
     }
 }
 
+impl ProxyEnd<'_> {
+    /// Who ended it, for programs.
+    pub(super) fn reason_word(&self) -> &'static str {
+        match self {
+            Self::Peer { side: Side::Client, .. } => "client",
+            Self::Peer { side: Side::Server, .. } => "server",
+            Self::Proxy(reason) => reason.words(),
+        }
+    }
+}
+
 impl fmt::Display for ProxyEnd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -211,7 +211,7 @@ fn own_templates_are_obeyed() {
     let took = Duration::from_millis(45);
     let lines = with(&own, |log| {
         log.note(&before, &Note::ClientId("name=Cli\"ent, version=NIL".to_owned()));
-        log.proxy_started(&after, &backend(), took, 0);
+        log.proxy_started(&after, &backend(), took, 0, None);
     });
     assert_eq!(
         lines[0],
@@ -231,7 +231,8 @@ fn own_templates_are_obeyed() {
 fn proxy_starts() {
     let line = |to: ProxyDestination, millis, reconnects| {
         let context = context("alice", "PLAIN");
-        let line = one(|log| log.proxy_started(&context, &to, Duration::from_millis(millis), reconnects));
+        let line =
+            one(|log| log.proxy_started(&context, &to, Duration::from_millis(millis), reconnects, None));
         line.strip_prefix("imap-login: Info: ")
             .unwrap()
             .strip_suffix(&format!(": {ALICE}"))
