@@ -54,6 +54,13 @@ struct Site {
     homing: Homing,
 }
 
+/// How the login processes of Dovecot share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processes {
+    OneEach,
+    Shared,
+}
+
 fn has_submission() -> bool {
     Path::new("/usr/lib/dovecot/submission-login").exists()
 }
@@ -82,15 +89,17 @@ fn backend(ip: IpAddr, mail: &Path) -> Dovecot {
     Dovecot::configured(&settings, |_| TcpStream::connect((ip, IMAP)).is_ok())
 }
 
-/// Any password is right here, and is tried at the backend. One process for each connection, as is the default.
-fn front(net: Net) -> Dovecot {
+/// Any password is right here, and is tried at the backend. One process for each connection, as is the default, or one
+/// for all.
+fn front(net: Net, processes: Processes) -> Dovecot {
+    let service_count = if processes == Processes::Shared { 0 } else { 1 };
     let settings = format!(
         "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\nauth_failure_delay = 0\n{}\
          passdb {{\n driver = static\n args = nopassword=y proxy=y\n}}\n\
          service auth {{\n unix_listener auth-login {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener login/ipc-proxy {{\n  mode = 0\n }}\n}}\n\
          service doveadm {{\n inet_listener http {{\n  port = {HTTP}\n }}\n}}\ndoveadm_api_key = {PASSWORD}\n\
-         service imap-login {{\n executable = imap-login director\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
+         service imap-login {{\n executable = imap-login director\n service_count = {service_count}\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
         submission("submission-login director"),
         ip = net.at(1)
     );
@@ -114,7 +123,7 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
 
 impl Site {
     /// `None`, with a printed reason, where Dovecot cannot run.
-    fn start(net: Net, real_backends: &[u8], others: &[u8]) -> Option<Self> {
+    fn start(net: Net, processes: Processes, real_backends: &[u8], others: &[u8]) -> Option<Self> {
         if let Some(reason) = dovecot::missing() {
             eprintln!("SKIPPED: {reason}; nothing was checked against it");
             return None;
@@ -133,7 +142,7 @@ impl Site {
             (ip, backend(ip, &mail))
         };
         let backends: Vec<_> = real_backends.iter().map(start).collect();
-        let dovecot = front(net);
+        let dovecot = front(net, processes);
         let base = dovecot.base_dir();
         let all: Vec<_> = real_backends.iter().chain(others).map(|last| net.at(*last)).collect();
         let homing = Homing::start_in(folder, |_| configuration(net, &base, &all), net.homing());
@@ -233,7 +242,13 @@ fn has_ended(client: &Client) -> bool {
 
 #[test]
 fn dr_83_dr_46_a_moved_user_leaves_in_all_processes_and_meets_on_the_new_backend() {
-    let Some(site) = Site::start(Net(1), &[11, 12], &[]) else { return };
+    for (net, processes) in [(Net(1), Processes::OneEach), (Net(5), Processes::Shared)] {
+        move_somebody(net, processes);
+    }
+}
+
+fn move_somebody(net: Net, processes: Processes) {
+    let Some(site) = Site::start(net, processes, &[11, 12], &[]) else { return };
     let user = "foo";
     let mut sessions = vec![site.imap_through_dovecot(user), site.imap_through_homing(user)];
     sessions.extend(site.submission_through_dovecot(user));
@@ -257,7 +272,7 @@ fn dr_83_dr_46_a_moved_user_leaves_in_all_processes_and_meets_on_the_new_backend
 
 #[test]
 fn w25_sessions_of_all_processes_are_in_one_list_and_one_count() {
-    let Some(site) = Site::start(Net(2), &[11], &[]) else { return };
+    let Some(site) = Site::start(Net(2), Processes::OneEach, &[11], &[]) else { return };
     let sessions =
         [site.imap_through_dovecot("foo"), site.imap_through_dovecot("bar"), site.imap_through_homing("foo")];
     let list = loop {
@@ -284,7 +299,7 @@ fn w25_sessions_of_all_processes_are_in_one_list_and_one_count() {
 /// A backend that takes its time: the user is moved while the login process waits for it.
 #[test]
 fn w01_a_login_in_progress_in_another_process_keeps_the_user_from_a_second_backend() {
-    let Some(site) = Site::start(Net(3), &[11], &[12]) else { return };
+    let Some(site) = Site::start(Net(3), Processes::OneEach, &[11], &[12]) else { return };
     let slow = TcpListener::bind((site.net.at(12), IMAP)).unwrap();
     site.doveadm(&format!("director move foo {}", site.net.at(12)));
     let mut waiting = Client::greeted(site.net.dovecot(IMAP));
@@ -340,7 +355,7 @@ impl Site {
 
 #[test]
 fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
-    let Some(site) = Site::start(Net(4), &[], &[11, 12]) else { return };
+    let Some(site) = Site::start(Net(4), Processes::OneEach, &[], &[11, 12]) else { return };
     let done = r#"[["doveadmResponse",[],"tag"]]"#;
     let where_is_foo = || site.over_http("directorStatus", r#","user":"foo""#);
     assert!(where_is_foo().contains(r#""status":"n/a""#));
