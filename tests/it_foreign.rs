@@ -8,7 +8,7 @@ mod support;
 
 use std::{
     fs,
-    io::{ErrorKind, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
@@ -16,11 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use homing_login::Service;
 use homing_wire::encode_base64;
 use support::{
     client::{Client, PATIENCE},
     dovecot::{self, Dovecot},
     homing::Homing,
+    ledger::{Ledger, start_backend},
 };
 
 const PASSWORD: &str = "correct-horse";
@@ -111,7 +113,7 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
     format!(
         "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
          login_auth_socket_path = {base}/auth-login\ndirector_mail_servers = {backends}\n\
-         director_user_kick_delay = 0\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
+         director_user_kick_delay = 1 secs\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
          service director {{\n unix_listener {base}/login/director {{\n  mode = 0666\n }}\n \
          fifo_listener {base}/login/proxy-notify {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n",
@@ -375,4 +377,67 @@ fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
     }
     let unknown = site.over_http("directorRemove", r#","host":"127.46.4.99""#);
     assert!(unknown.contains(r#""exitCode":68"#), "{unknown}");
+}
+
+/// How long users come and go while they are moved.
+const RUSH: Duration = Duration::from_secs(12);
+
+/// Logs in and stays for a moment; true if that was a session.
+fn come_and_go(address: SocketAddr, user: &str, stay: Duration) -> bool {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&stream).write_all(format!("a LOGIN {user} {PASSWORD}\r\n").as_bytes()).unwrap();
+    let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let is_in = lines.take_while(|line| !line.starts_with("a NO")).any(|line| line.starts_with("a OK"));
+    std::thread::sleep(stay);
+    is_in
+}
+
+/// Somebody logs in without end, half of the time through Dovecot.
+fn rush(net: Net, number: u64, end: Instant) -> [usize; 2] {
+    let mut sessions = [0, 0];
+    let mut random = number * 7919 + 1;
+    while Instant::now() < end {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let through_dovecot = random >> 40 & 1 == 1;
+        let address = if through_dovecot { net.dovecot(IMAP) } else { net.homing() };
+        let stay = Duration::from_millis(random >> 50 & 255);
+        let user = format!("user{}", number % 3);
+        sessions[usize::from(through_dovecot)] += usize::from(come_and_go(address, &user, stay));
+    }
+    sessions
+}
+
+#[test]
+fn no_user_is_on_two_backends_while_everybody_is_moved() {
+    for (net, processes) in [(Net(6), Processes::OneEach), (Net(7), Processes::Shared)] {
+        let Some(site) = Site::start(net, processes, &[], &[11, 12]) else { return };
+        let ledger = std::sync::Arc::<Ledger>::default();
+        for last in [11, 12] {
+            start_backend(net.at(last), Service::Imap, IMAP, &ledger);
+        }
+        let end = Instant::now() + RUSH;
+        let users: Vec<_> = (0..9).map(|number| std::thread::spawn(move || rush(net, number, end))).collect();
+        let mut moves = 0;
+        while Instant::now() < end {
+            for number in 0..3 {
+                let target = net.at(11 + (moves % 2) as u8);
+                let socket = site.homing.folder().join("director-admin");
+                let mut doveadm = Command::new("doveadm");
+                doveadm.arg("-c").arg(site.dovecot.base_dir().with_file_name("dovecot.conf"));
+                doveadm.args(["director", "move", "-a"]).arg(socket);
+                // Refused while the move before goes on.
+                let _ = doveadm.args([format!("user{number}"), target.to_string()]).output().unwrap();
+                moves += 1;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        let sessions = users.into_iter().map(|user| user.join().unwrap());
+        let [own, foreign] = sessions.fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
+        println!("{processes:?}: {own} sessions through Homing, {foreign} through Dovecot");
+        let overlaps = ledger.overlaps.lock().unwrap();
+        assert!(overlaps.is_empty(), "{processes:?}: {overlaps:?}\n{}", site.homing.log());
+        let used = ledger.used.lock().unwrap();
+        assert!(used.len() == 2 && own > 0 && foreign > 0, "{used:?}");
+    }
 }
