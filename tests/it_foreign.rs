@@ -8,7 +8,7 @@ mod support;
 
 use std::{
     fs,
-    io::{ErrorKind, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
@@ -16,11 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use homing_login::Service;
 use homing_wire::encode_base64;
 use support::{
     client::{Client, PATIENCE},
     dovecot::{self, Dovecot},
     homing::Homing,
+    ledger::{Ledger, start_backend},
 };
 
 const PASSWORD: &str = "correct-horse";
@@ -54,6 +56,13 @@ struct Site {
     homing: Homing,
 }
 
+/// How the login processes of Dovecot share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processes {
+    OneEach,
+    Shared,
+}
+
 fn has_submission() -> bool {
     Path::new("/usr/lib/dovecot/submission-login").exists()
 }
@@ -82,15 +91,17 @@ fn backend(ip: IpAddr, mail: &Path) -> Dovecot {
     Dovecot::configured(&settings, |_| TcpStream::connect((ip, IMAP)).is_ok())
 }
 
-/// Any password is right here, and is tried at the backend. One process for each connection, as is the default.
-fn front(net: Net) -> Dovecot {
+/// Any password is right here, and is tried at the backend. One process for each connection, as is the default, or one
+/// for all.
+fn front(net: Net, processes: Processes) -> Dovecot {
+    let service_count = if processes == Processes::Shared { 0 } else { 1 };
     let settings = format!(
         "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\nauth_failure_delay = 0\n{}\
          passdb {{\n driver = static\n args = nopassword=y proxy=y\n}}\n\
          service auth {{\n unix_listener auth-login {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener login/ipc-proxy {{\n  mode = 0\n }}\n}}\n\
          service doveadm {{\n inet_listener http {{\n  port = {HTTP}\n }}\n}}\ndoveadm_api_key = {PASSWORD}\n\
-         service imap-login {{\n executable = imap-login director\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
+         service imap-login {{\n executable = imap-login director\n service_count = {service_count}\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
         submission("submission-login director"),
         ip = net.at(1)
     );
@@ -102,7 +113,7 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
     format!(
         "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
          login_auth_socket_path = {base}/auth-login\ndirector_mail_servers = {backends}\n\
-         director_user_kick_delay = 0\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
+         director_user_kick_delay = 1 secs\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
          service director {{\n unix_listener {base}/login/director {{\n  mode = 0666\n }}\n \
          fifo_listener {base}/login/proxy-notify {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n",
@@ -114,7 +125,7 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
 
 impl Site {
     /// `None`, with a printed reason, where Dovecot cannot run.
-    fn start(net: Net, real_backends: &[u8], others: &[u8]) -> Option<Self> {
+    fn start(net: Net, processes: Processes, real_backends: &[u8], others: &[u8]) -> Option<Self> {
         if let Some(reason) = dovecot::missing() {
             eprintln!("SKIPPED: {reason}; nothing was checked against it");
             return None;
@@ -133,7 +144,7 @@ impl Site {
             (ip, backend(ip, &mail))
         };
         let backends: Vec<_> = real_backends.iter().map(start).collect();
-        let dovecot = front(net);
+        let dovecot = front(net, processes);
         let base = dovecot.base_dir();
         let all: Vec<_> = real_backends.iter().chain(others).map(|last| net.at(*last)).collect();
         let homing = Homing::start_in(folder, |_| configuration(net, &base, &all), net.homing());
@@ -233,7 +244,13 @@ fn has_ended(client: &Client) -> bool {
 
 #[test]
 fn dr_83_dr_46_a_moved_user_leaves_in_all_processes_and_meets_on_the_new_backend() {
-    let Some(site) = Site::start(Net(1), &[11, 12], &[]) else { return };
+    for (net, processes) in [(Net(1), Processes::OneEach), (Net(5), Processes::Shared)] {
+        move_somebody(net, processes);
+    }
+}
+
+fn move_somebody(net: Net, processes: Processes) {
+    let Some(site) = Site::start(net, processes, &[11, 12], &[]) else { return };
     let user = "foo";
     let mut sessions = vec![site.imap_through_dovecot(user), site.imap_through_homing(user)];
     sessions.extend(site.submission_through_dovecot(user));
@@ -257,7 +274,7 @@ fn dr_83_dr_46_a_moved_user_leaves_in_all_processes_and_meets_on_the_new_backend
 
 #[test]
 fn w25_sessions_of_all_processes_are_in_one_list_and_one_count() {
-    let Some(site) = Site::start(Net(2), &[11], &[]) else { return };
+    let Some(site) = Site::start(Net(2), Processes::OneEach, &[11], &[]) else { return };
     let sessions =
         [site.imap_through_dovecot("foo"), site.imap_through_dovecot("bar"), site.imap_through_homing("foo")];
     let list = loop {
@@ -284,7 +301,7 @@ fn w25_sessions_of_all_processes_are_in_one_list_and_one_count() {
 /// A backend that takes its time: the user is moved while the login process waits for it.
 #[test]
 fn w01_a_login_in_progress_in_another_process_keeps_the_user_from_a_second_backend() {
-    let Some(site) = Site::start(Net(3), &[11], &[12]) else { return };
+    let Some(site) = Site::start(Net(3), Processes::OneEach, &[11], &[12]) else { return };
     let slow = TcpListener::bind((site.net.at(12), IMAP)).unwrap();
     site.doveadm(&format!("director move foo {}", site.net.at(12)));
     let mut waiting = Client::greeted(site.net.dovecot(IMAP));
@@ -340,7 +357,7 @@ impl Site {
 
 #[test]
 fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
-    let Some(site) = Site::start(Net(4), &[], &[11, 12]) else { return };
+    let Some(site) = Site::start(Net(4), Processes::OneEach, &[], &[11, 12]) else { return };
     let done = r#"[["doveadmResponse",[],"tag"]]"#;
     let where_is_foo = || site.over_http("directorStatus", r#","user":"foo""#);
     assert!(where_is_foo().contains(r#""status":"n/a""#));
@@ -360,4 +377,68 @@ fn dr_92_the_http_interface_of_the_real_doveadm_reaches_the_director() {
     }
     let unknown = site.over_http("directorRemove", r#","host":"127.46.4.99""#);
     assert!(unknown.contains(r#""exitCode":68"#), "{unknown}");
+}
+
+/// How long users come and go while they are moved.
+const RUSH: Duration = Duration::from_secs(12);
+
+/// Logs in and stays for a moment; true if that was a session.
+fn come_and_go(address: SocketAddr, user: &str, stay: Duration) -> bool {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&stream).write_all(format!("a LOGIN {user} {PASSWORD}\r\n").as_bytes()).unwrap();
+    let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let is_in = lines.take_while(|line| !line.starts_with("a NO")).any(|line| line.starts_with("a OK"));
+    std::thread::sleep(stay);
+    is_in
+}
+
+/// Somebody logs in without end, half of the time through Dovecot.
+fn rush(net: Net, number: u64, end: Instant) -> [usize; 2] {
+    let mut sessions = [0, 0];
+    let mut random = number * 7919 + 1;
+    while Instant::now() < end {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let through_dovecot = random >> 40 & 1 == 1;
+        let address = if through_dovecot { net.dovecot(IMAP) } else { net.homing() };
+        let stay = Duration::from_millis(random >> 50 & 2047);
+        let user = format!("user{}", number % 3);
+        sessions[usize::from(through_dovecot)] += usize::from(come_and_go(address, &user, stay));
+    }
+    sessions
+}
+
+#[test]
+fn no_user_is_on_two_backends_while_everybody_is_moved() {
+    for (net, processes) in [(Net(6), Processes::OneEach), (Net(7), Processes::Shared)] {
+        let Some(site) = Site::start(net, processes, &[], &[11, 12]) else { return };
+        let ledger = std::sync::Arc::new(Ledger::slow(Duration::from_millis(1200)));
+        for last in [11, 12] {
+            start_backend(net.at(last), Service::Imap, IMAP, &ledger);
+        }
+        let end = Instant::now() + RUSH;
+        let users: Vec<_> = (0..9).map(|number| std::thread::spawn(move || rush(net, number, end))).collect();
+        let mut moves = 0;
+        while Instant::now() < end {
+            for number in 0..3 {
+                let target = net.at(11 + (moves % 2) as u8);
+                let socket = site.homing.folder().join("director-admin");
+                let mut doveadm = Command::new("doveadm");
+                doveadm.arg("-c").arg(site.dovecot.base_dir().with_file_name("dovecot.conf"));
+                doveadm.args(["director", "move", "-a"]).arg(socket);
+                // Refused while the move before goes on.
+                let _ = doveadm.args([format!("user{number}"), target.to_string()]).output().unwrap();
+                moves += 1;
+            }
+            // Long enough for some to get in.
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        let sessions = users.into_iter().map(|user| user.join().unwrap());
+        let [own, foreign] = sessions.fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
+        println!("{processes:?}: {own} sessions through Homing, {foreign} through Dovecot");
+        let overlaps = ledger.overlaps.lock().unwrap();
+        assert!(overlaps.is_empty(), "{processes:?}: {overlaps:?}\n{}", site.homing.log());
+        let used = ledger.used.lock().unwrap();
+        assert!(used.len() == 2 && own + foreign > 0, "{used:?}");
+    }
 }

@@ -9,12 +9,12 @@ use homing_doveadm::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::hub::{Hub, ROWS_MAX};
+use super::hub::{Hub, LIST_BYTES_MAX};
 
 /// Names that one command line names: some 250 bytes each are far below what a login process reads at once.
 const NAMES_MAX: usize = 30;
 
-/// Lists that are made or sent at one time: each holds up to [`ROWS_MAX`] rows. Further ones wait.
+/// Lists that are made or sent at one time: each holds up to [`LIST_BYTES_MAX`] bytes. Further ones wait.
 const LISTS_MAX: usize = 4;
 
 /// The sessions of other login processes. Clones are about the same.
@@ -58,11 +58,11 @@ impl ForeignSessions {
     }
 
     /// The sessions of all login processes, or of those with one id. Processes that do not answer are missing, and
-    /// told in the log, as are sessions beyond 200000.
+    /// told in the log, as are sessions for which there is no room.
     pub async fn list(&self, only: Option<u32>) -> ForeignLists {
         let turn = Arc::clone(&self.lists).acquire_owned().await.ok();
         let (mut lists, mut left_out) = (Vec::new(), 0);
-        for (id, answer) in self.hub.ask(only, &Command::ListFull, ROWS_MAX).await {
+        for (id, answer) in self.hub.ask(only, &Command::ListFull, LIST_BYTES_MAX).await {
             match answer {
                 Ok(heard) => {
                     left_out += heard.left_out;
@@ -74,7 +74,7 @@ impl ForeignSessions {
             }
         }
         if left_out > 0 {
-            tracing::warn!(target: "homing::relay", "ipc: a list has {ROWS_MAX} sessions of login processes and lacks {left_out}");
+            tracing::warn!(target: "homing::relay", "ipc: a list of the sessions of login processes is too long and lacks {left_out}");
         }
         ForeignLists { lists, _turn: turn }
     }

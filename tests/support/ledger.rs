@@ -20,6 +20,8 @@ const LEAVING_TIME: Duration = Duration::from_millis(300);
 /// Who is where.
 #[derive(Default)]
 pub struct Ledger {
+    /// How long backends take over a login.
+    login_time: Duration,
     present: Mutex<BTreeMap<String, Vec<IpAddr>>>,
     /// Users seen at two backends at once.
     pub overlaps: Mutex<Vec<String>>,
@@ -28,6 +30,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// For backends that take their time over a login.
+    pub fn slow(login_time: Duration) -> Self {
+        Self { login_time, ..Self::default() }
+    }
+
     fn enter(&self, user: &str, ip: IpAddr) {
         let mut present = self.present.lock().unwrap();
         let places = present.entry(user.to_owned()).or_default();
@@ -124,6 +131,7 @@ fn serve(stream: TcpStream, ip: IpAddr, service: Service, ledger: &Ledger) -> st
             _ => (false, "OK\r\n".to_owned()),
         };
         if done {
+            thread::sleep(ledger.login_time);
             ledger.enter(&name, ip);
             let ended = writer.write_all(answer.as_bytes()).and_then(|()| echo(&mut reader, &mut writer));
             thread::sleep(LEAVING_TIME);

@@ -18,8 +18,14 @@ use tokio::{
 use super::{Hub, logins::SETTLE_TIME};
 use crate::director::{Director, core::UserHash};
 
-/// Between two looks at whether the logins of a user can be reached by now.
-const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks at whether the logins of a user can be reached by now: short at first, as most logins take no
+/// time, and longer then, as many users may be moved at once.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a kick follows a login that it cannot reach: longer than logins take unless configured otherwise. The
+/// director asks again for whom it moves.
+const FOLLOW_TIME: Duration = Duration::from_secs(120);
 
 /// Runs for ever. At most `parallel_max` kicks are with the login processes at one time.
 pub(in crate::relay) async fn run(hub: Arc<Hub>, director: Director, parallel_max: usize) {
@@ -60,7 +66,9 @@ impl Kick {
     async fn run(self) -> UserHash {
         let asked = Instant::now();
         while self.once().await && self.is_meant(asked) {
-            self.until_reachable(asked).await;
+            if !self.until_reachable(asked).await {
+                break;
+            }
         }
         self.user
     }
@@ -88,12 +96,21 @@ impl Kick {
         self.director.foreign_placed(self.user).is_some_and(|placed| placed < asked)
     }
 
-    async fn until_reachable(&self, asked: Instant) {
+    /// False if that takes too long.
+    async fn until_reachable(&self, asked: Instant) -> bool {
         if let Some(placed) = self.director.foreign_placed(self.user) {
             sleep_until(TokioInstant::from_std(placed + SETTLE_TIME)).await;
         }
+        let mut pause = LOOK_PAUSE;
         while !self.hub.reaches(self.user) && self.is_meant(asked) {
-            sleep(LOOK_PAUSE).await;
+            if asked.elapsed() > FOLLOW_TIME {
+                let user = self.user;
+                tracing::warn!(target: "homing::relay", "ipc: user hash {user}: sessions of login processes cannot be reached");
+                return false;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
+        true
     }
 }

@@ -24,8 +24,8 @@ const JOIN_TIME: Duration = Duration::from_secs(15);
 /// nobody is sure of anything.
 const LOGINS_MAX: usize = 1_000_000;
 
-/// Who is at the other end of a socket, as this machine's kernel says. Equal for all connections of a process; what
-/// it says of itself may come from a container.
+/// Who is at the other end of a socket, as this machine's kernel says; `None` if it does not. Equal for all connections
+/// of a process; what it says of itself may come from a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct PeerId(Option<Pid>);
 
@@ -80,7 +80,8 @@ impl Logins {
         table.expire(now);
         let is_unseen = |login: &Login| {
             let is_settled = login.delivered.is_some_and(|delivered| delivered + SETTLE_TIME <= now);
-            !(is_settled && is_here(login.peer) || login.peer.is_over())
+            let is_known = login.peer.0.is_some();
+            !(is_settled && is_known && is_here(login.peer) || login.peer.is_over())
         };
         let mut of_user = table.by_number.range((user, 0)..=(user, u64::MAX));
         table.incomplete_until.is_some() || of_user.any(|(_, login)| is_unseen(login))

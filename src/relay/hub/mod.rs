@@ -14,7 +14,7 @@ use std::{
 use homing_doveadm::ipc::{Answer, Command, SessionRow};
 use thiserror::Error;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -26,9 +26,9 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// After how long a login process that lost its connection is back: it tries every 10 s.
 const RETURN_TIME: Duration = Duration::from_secs(15);
 
-/// Rows of one list, of all login processes together: some 200 bytes each while the list is made. More sessions than
+/// Rows of one list, of all login processes together, in bytes while the list is made. Some 300,000 sessions, more than
 /// one machine forwards.
-pub(super) const ROWS_MAX: usize = 200_000;
+pub(super) const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Names of `user_*` fields of one login process; a site has a handful.
 const COLUMNS_MAX: usize = 32;
@@ -51,8 +51,8 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Ask {
     command: Command,
-    /// Rows that the asker still takes; shared between all who are asked.
-    rows: Arc<tokio::sync::Semaphore>,
+    /// Bytes of rows that the asker still takes; shared between all who are asked.
+    room: Arc<Semaphore>,
     answer: oneshot::Sender<Result<Heard, Trouble>>,
 }
 
@@ -149,12 +149,12 @@ impl Hub {
         &self,
         only: Option<u32>,
         command: &Command,
-        rows_max: usize,
+        bytes_max: usize,
     ) -> Vec<(u32, Result<Heard, Trouble>)> {
         let members: Vec<_> = self.lock().by_number.values().cloned().collect();
-        let rows = Arc::new(tokio::sync::Semaphore::new(rows_max));
+        let room = Arc::new(Semaphore::new(bytes_max));
         let meant = members.into_iter().filter(|member| only.is_none_or(|id| member.told_id == id));
-        let asked: Vec<_> = meant.map(|member| (member.told_id, send(&member, command, &rows))).collect();
+        let asked: Vec<_> = meant.map(|member| (member.told_id, send(&member, command, &room))).collect();
         let deadline = tokio::time::Instant::now() + ANSWER_TIME;
         let mut heard = Vec::with_capacity(asked.len());
         for (id, answer) in asked {
@@ -195,10 +195,10 @@ impl Hub {
 fn send(
     member: &Member,
     command: &Command,
-    rows: &Arc<tokio::sync::Semaphore>,
+    room: &Arc<Semaphore>,
 ) -> Result<oneshot::Receiver<Result<Heard, Trouble>>, Trouble> {
     let (answer, heard) = oneshot::channel();
-    let ask = Ask { command: command.clone(), rows: Arc::clone(rows), answer };
+    let ask = Ask { command: command.clone(), room: Arc::clone(room), answer };
     match member.asks.try_send(ask) {
         // The receiver tells that it has ended.
         Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(heard),

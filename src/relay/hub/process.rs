@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use homing_doveadm::ipc::{COMMANDS_OPEN_MAX, CommandTag, LoginProcess, ProcessEvent};
+use homing_doveadm::ipc::{COMMANDS_OPEN_MAX, CommandTag, LoginProcess, ProcessEvent, SessionRow};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -46,7 +46,7 @@ struct Link {
 /// A command whose answer is on its way.
 struct Open {
     heard: Heard,
-    rows: Arc<tokio::sync::Semaphore>,
+    room: Arc<Semaphore>,
     answer: oneshot::Sender<Result<Heard, Trouble>>,
 }
 
@@ -105,10 +105,10 @@ impl Link {
     }
 
     fn ask(&mut self, ask: Ask) {
-        let Ask { command, rows, answer } = ask;
+        let Ask { command, room, answer } = ask;
         match self.process.send(&command) {
             Some(tag) => {
-                self.open.insert(tag, Open { heard: Heard::default(), rows, answer });
+                self.open.insert(tag, Open { heard: Heard::default(), room, answer });
             }
             None => {
                 let _ = answer.send(Err(Trouble::Silent));
@@ -131,13 +131,40 @@ impl Link {
 }
 
 impl Open {
-    fn add(&mut self, row: homing_doveadm::ipc::SessionRow) {
-        match self.rows.try_acquire() {
+    fn add(&mut self, row: SessionRow) {
+        match self.room.try_acquire_many(bytes(&row)) {
             Ok(permit) => {
                 permit.forget();
                 self.heard.rows.push(row);
             }
             Err(_) => self.heard.left_out += 1,
         }
+    }
+}
+
+/// Memory that a row takes, about.
+fn bytes(row: &SessionRow) -> u32 {
+    let texts = row.user.len() + row.service.len() + row.alternatives.iter().map(Vec::len).sum::<usize>();
+    let fixed = size_of::<SessionRow>() + row.alternatives.len() * size_of::<Vec<u8>>();
+    u32::try_from(texts + fixed).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_room_for_so_many_bytes() {
+        let row = SessionRow {
+            user: vec![b'u'; 100],
+            alternatives: vec![vec![b'x'; 50]],
+            service: b"imap".to_vec(),
+            source: None,
+            backend: "10.0.0.1:143".parse().unwrap(),
+        };
+        let room = Arc::new(Semaphore::new(bytes(&row) as usize * 2));
+        let mut open = Open { heard: Heard::default(), room, answer: oneshot::channel().0 };
+        (0..5).for_each(|_| open.add(row.clone()));
+        assert_eq!((open.heard.rows.len(), open.heard.left_out), (2, 3));
     }
 }

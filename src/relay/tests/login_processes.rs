@@ -161,6 +161,34 @@ async fn w08_a_kick_that_fails_is_no_success() {
 }
 
 #[tokio::test]
+async fn w08_a_login_process_that_does_not_answer_ends_nothing() {
+    let site = Site::with("10.1.0.1 10.1.0.2 10.1.0.3").await;
+    let mut process = LoginProcess::join(&site, 7).await;
+    let _login = site.foreign_login().await;
+    tokio::time::sleep(hub::logins::SETTLE_TIME).await;
+    site.move_foo("10.1.0.1");
+    let (late, _) = process.command().await;
+    assert!(
+        site.foreign().list(None).await.lists.is_empty(),
+        "given up after a while, which is over for the kick, too"
+    );
+    process.command().await;
+    assert_foo_stays_moving(&site).await;
+    process.0.send(&format!("{late}\t+1\n")).await;
+    assert_foo_stays_moving(&site).await;
+    let user = site.director.hash(b"foo");
+    let operation = crate::director::core::Operation::KickUser { user };
+    site.director.apply(crate::director::core::Origin::Operator, operation).unwrap();
+    process.answer(HASH_OF_FOO, &["+0"]).await;
+    soon(async {
+        while site.foo_is_moving() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_login_process_that_ends_takes_its_sessions_along() {
     let site = Site::with("10.1.0.1 10.1.0.2 10.1.0.3").await;
     let mut process = LoginProcess::join(&site, 7).await;
