@@ -8,6 +8,7 @@ use homing_login::Service;
 use tokio::io::AsyncReadExt;
 
 use super::{
+    leaving,
     log::{self, Forwarded},
     login::{ClientSide, Handover},
     registry::Stop,
@@ -43,7 +44,7 @@ pub(super) async fn run(handover: Handover) {
     let mut end = forwarding::forward(ends, stop, forwarding::counters()).await;
     if let Some((placement, backend)) = placement.zip(end.backend.take()) {
         let limit = generation.settings().director.user_kick_delay;
-        tokio::spawn(leave(placement, backend, limit));
+        tokio::spawn(leaving::leave(placement, backend, limit));
     }
     let by_server = end.by != EndedBy::Client && stopped != Some(ProxyReason::ShuttingDown);
     let spread = generation.settings().backend.disconnect_delay_max;
@@ -78,13 +79,6 @@ async fn kicked(placement: Option<&Placement>) {
         Some(placement) => placement.kicked().cancelled().await,
         None => std::future::pending().await,
     }
-}
-
-/// The user is at the backend until the backend has closed, too: only then may a login come to another one. A backend
-/// that takes longer than the limit is taken for dead (`director_user_kick_delay`, spec/director.md 3.3).
-async fn leave(placement: Placement, backend: Transport, limit: Duration) {
-    backend.close_within(limit).await;
-    drop(placement);
 }
 
 /// Keeps a client whose backend is gone for a while; what it sends is thrown away.

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use homing_sasl::CLIENT_MECHANISMS;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Generation, Shared,
+    Generation, Shared, leaving,
     log::LoginLog,
     registry::{Seat, SessionLogin},
 };
@@ -42,6 +43,9 @@ pub(super) struct Login {
     backend: Option<(Transport, Bytes, u64)>,
     placement: Option<Placement>,
 }
+
+/// A login at a backend under way.
+pub(super) type Attempt = Pin<Box<dyn Future<Output = LoginOutcome> + Send>>;
 
 /// The client's half of a handover.
 pub(super) struct ClientSide {
@@ -166,7 +170,7 @@ impl Login {
         client: ClientIdentity,
         ask_capabilities: bool,
         known_capabilities: Option<String>,
-    ) -> Pin<Box<dyn Future<Output = LoginOutcome> + Send>> {
+    ) -> Attempt {
         let target = self.target.clone();
         Box::pin(async move {
             let request = LoginRequest { target: &target, ip, client, ask_capabilities, known_capabilities };
@@ -176,6 +180,22 @@ impl Login {
 
     pub(super) fn logged_in(&mut self, transport: Transport, unread: Bytes, sent: u64) {
         self.backend = Some((transport, unread, sent));
+    }
+
+    /// The client is gone or has to go. The placement is held until the user is not at the backend any more, which may
+    /// be in the middle of `attempt`.
+    pub(super) fn abandon(self, attempt: Option<Attempt>, limit: Duration) {
+        let Some(placement) = self.placement else { return };
+        match (attempt, self.backend) {
+            (Some(attempt), _) => {
+                let backend = async { attempt.await.result.ok().map(|stream| stream.transport) };
+                tokio::spawn(leaving::abandon(placement, backend, limit));
+            }
+            (None, Some((backend, ..))) => {
+                tokio::spawn(leaving::leave(placement, backend, limit));
+            }
+            (None, None) => {}
+        }
     }
 
     pub(super) fn into_handover(mut self, client: ClientSide) -> Option<Handover> {

@@ -5,6 +5,7 @@ mod connection;
 mod forward;
 mod frontends;
 mod ids;
+mod leaving;
 mod log;
 mod login;
 mod prelogin;

@@ -101,7 +101,7 @@ enum Pending {
     Nothing,
     Auth(Exchange),
     Placing(Pin<Box<dyn Future<Output = Result<Placement, crate::director::PlaceError>> + Send>>),
-    Backend(Pin<Box<dyn Future<Output = LoginOutcome> + Send>>),
+    Backend(login::Attempt),
 }
 
 enum Event {
@@ -408,9 +408,14 @@ impl Dialogue {
 
     /// Says what is left to say, closes, and writes the log line.
     async fn finish(mut self, end: End) -> Option<Handover> {
-        self.pending = Pending::Nothing;
-        // The user is not at the backend any more; closing takes a moment.
-        self.login = None;
+        let attempt = match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Backend(attempt) => Some(attempt),
+            _ => None,
+        };
+        // Before the client's end, which takes a moment.
+        if let Some(login) = self.login.take() {
+            login.abandon(attempt, self.session.generation.settings().director.user_kick_delay);
+        }
         let time = match &end {
             End::Closed(CloseReason::Shutdown | CloseReason::QueueFull) => CLOSING_TIME_HURRIED,
             _ => CLOSING_TIME_MAX,
