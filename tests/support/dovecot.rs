@@ -119,6 +119,11 @@ impl Dovecot {
     /// A mail server for any user with this password. It believes proxies on loopback, and its greeting is
     /// `backend IP`.
     pub fn backend(ip: IpAddr, ports: &Ports, password: &str) -> Self {
+        Self::backend_with(ip, ports, password, "")
+    }
+
+    /// The same with more settings.
+    pub fn backend_with(ip: IpAddr, ports: &Ports, password: &str, more: &str) -> Self {
         let folder = folder();
         let path = folder.path().display();
         certificate::write(folder.path(), &["backend.example"]);
@@ -130,7 +135,7 @@ impl Dovecot {
              ssl_key = <{path}/key.pem\nlogin_greeting = backend {ip}\nlogin_trusted_networks = 127.0.0.0/8\n\
              mail_location = maildir:~/Maildir\nmail_max_userip_connections = 0\n\
              passdb {{\n driver = static\n args = password={password}\n}}\n\
-             userdb {{\n driver = static\n args = uid=65534 gid=65534 home={path}/mail/%u\n}}\n{}",
+             userdb {{\n driver = static\n args = uid=65534 gid=65534 home={path}/mail/%u\n}}\n{}{more}",
             ports.listeners()
         );
         let mut dovecot = Self::start(folder, &configuration);
@@ -176,13 +181,40 @@ impl Dovecot {
         let path = folder.path();
         let own = format!("base_dir = {0}/run\nstate_dir = {0}/run\nlog_path = {0}/log\n", path.display());
         fs::write(path.join("dovecot.conf"), own + configuration).unwrap();
-        let child = Command::new("dovecot")
-            .args(["-F", "-c"])
-            .arg(path.join("dovecot.conf"))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = master(path);
         Self { child, folder }
+    }
+
+    /// Kills all its processes at once, as the failure of a machine does. [`Dovecot::restart`] brings it back.
+    pub fn kill(&mut self) {
+        // A master that stands still has no more children than those that are found.
+        let master = self.child.id().to_string();
+        signal("STOP", std::slice::from_ref(&master));
+        await_state(&master, "Tt");
+        let children = self.children();
+        signal("KILL", &children);
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        children.iter().for_each(|child| await_state(child, "ZX"));
+    }
+
+    /// Starts it again where it was, and waits until its ports are open.
+    pub fn restart(&mut self, ip: IpAddr, ports: &Ports) {
+        self.child = master(self.folder.path());
+        self.wait_until(|| ports.are_open(ip));
+    }
+
+    /// Keeps the processes that it has now, but for the master, from running meanwhile.
+    pub fn freeze(&self, meanwhile: impl FnOnce()) {
+        let children = self.children();
+        signal("STOP", &children);
+        meanwhile();
+        signal("CONT", &children);
+    }
+
+    fn children(&self) -> Vec<String> {
+        let found = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
     }
 
     fn wait_until(&mut self, ready: impl Fn() -> bool) {
@@ -243,6 +275,29 @@ impl Drop for Dovecot {
         if std::thread::panicking() {
             eprintln!("--- log of dovecot:\n{}", self.log());
         }
+    }
+}
+
+fn master(folder: &Path) -> Child {
+    let mut command = Command::new("dovecot");
+    command.args(["-F", "-c"]).arg(folder.join("dovecot.conf")).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// Processes may have ended meanwhile.
+fn signal(name: &str, pids: &[String]) {
+    let _ = Command::new("kill").args(["-s", name]).args(pids).stderr(Stdio::null()).status();
+}
+
+/// Waits until a process is in one of these states (proc(5)) or is gone.
+fn await_state(pid: &str, states: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if state.is_none_or(|state| states.contains(state)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "process {pid} stays as it is: {stat}");
+        std::thread::sleep(STEP);
     }
 }
 
