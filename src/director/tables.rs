@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     PlaceError, PlaceRequest,
+    by_session::BySession,
     clock::Clock,
     core::{
         Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
     },
     foreign::ForeignKicks,
-    stops::Stops,
     told,
 };
 
@@ -43,7 +43,7 @@ struct State {
     /// False without `director_mail_servers`.
     configured: bool,
     /// How to end each session; foreign ones are not among them.
-    stops: Stops,
+    stops: BySession<CancellationToken>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
 }
@@ -52,7 +52,7 @@ impl Tables {
     pub(super) fn new(table: Table, configured: bool) -> Self {
         let clock = Clock::new();
         let core = Core::new(clock.now(), table);
-        let state = State { core, configured, stops: Stops::default(), timer: None };
+        let state = State { core, configured, stops: BySession::new(), timer: None };
         let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
         let foreign_kicks = ForeignKicks::default();
         Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
@@ -82,7 +82,7 @@ impl Tables {
             core.lookup(now, tag, user).current.map(|row| row.ip)
         };
         let meant = core.sessions_of(user).filter(|session| except.is_none() || place(*session) != except);
-        let stops: Vec<_> = meant.filter_map(|session| state.stops.of(session).cloned()).collect();
+        let stops: Vec<_> = meant.filter_map(|session| state.stops.get(&session).cloned()).collect();
         drop(state);
         let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
         // Without the lock: sessions that wake up give their placements back.
@@ -115,7 +115,7 @@ impl Tables {
             Err(wait) => return Ok(Err(wait)),
         };
         if let Some(stop) = stop {
-            state.stops.add(placed.session, stop.clone());
+            state.stops.insert(placed.session, stop.clone());
         }
         Ok(Ok(placed))
     }
@@ -131,7 +131,7 @@ impl Tables {
     /// A session has ended.
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
-        state.stops.remove(session);
+        state.stops.remove(&session);
         let actions = state.core.release(self.clock.now(), session);
         self.perform(state, &actions);
     }
@@ -169,7 +169,7 @@ impl Tables {
         let (mut stops, mut foreign) = (Vec::new(), Vec::new());
         for action in actions {
             let Action::Kick { session } = action else { continue };
-            match state.stops.of(*session) {
+            match state.stops.get(session) {
                 Some(stop) => stops.push(stop.clone()),
                 None => foreign.push(session.user().hash()),
             }
