@@ -196,11 +196,14 @@ fn w01_w02_a_kick_reaches_all_sessions_of_the_user_and_no_other() {
 #[test]
 fn w31_kicks_are_made_in_the_order_in_which_they_are_asked_for() {
     let mut core = Checked::new(table("10.1.0.1=100"));
-    let names: Vec<_> = (0..200).map(|n| format!("user{n}")).collect();
+    let names = ["d", "b", "a", "c"];
     let sessions: Vec<_> = names.iter().rev().map(|name| core.enter(name)).collect();
-    let users: Vec<_> = names.iter().map(|name| core.hash(name)).collect();
-    let asked = users.iter().flat_map(|user| core.apply(Operation::KickUser { user: *user }).unwrap());
-    let kicked: Vec<_> = asked.collect();
+    let mut kicked = Vec::new();
+    for name in names {
+        let user = core.hash(name);
+        kicked.extend(core.apply(Operation::KickUser { user }).unwrap());
+    }
+    kicked.retain(|action| matches!(action, Action::Kick { .. }));
     let expected: Vec<_> = sessions.iter().rev().map(|session| Action::Kick { session: *session }).collect();
     assert_eq!(kicked, expected);
 }
