@@ -262,6 +262,25 @@ async fn w23_a_number_may_be_a_name() {
     assert!(by_hash.starts_with("\t0\t"), "nobody: {by_hash}");
     let session = place(&access, "12345").await;
     assert!(client.ask("USER-LOOKUP\t12345").await.starts_with(&session.ip().to_string()));
+    let other = if session.ip().to_string() == "10.1.0.1" { "10.1.0.2" } else { "10.1.0.1" };
+    // What doveadm sends for that name.
+    let hash = access.director.hash(b"12345");
+    assert_eq!(client.ask(&format!("USER-MOVE\t{hash}\t{other}")).await, "OK");
+    assert!(session.kicked().is_cancelled(), "the user of that name is moved");
+}
+
+#[tokio::test]
+async fn w26_backends_with_names_are_kicked_by_address_too() {
+    let access = access("10.1.0.1").await;
+    let mut client = Client::new(AdminProtocol::Ipc, &access);
+    // Its backend is known as be2.example.
+    let mut named = seat(&access, "b@example.com", "", Some("10.1.0.2:143"));
+    let other = seat(&access, "a@example.com", "", Some("10.1.0.1:143"));
+    assert_eq!(client.ask("proxy\t*\tKICK-HOST\t10.1.0.2").await, "+1");
+    assert_eq!(timeout(PATIENCE, named.stopped()).await.unwrap(), crate::session::Stop::Kicked);
+    let again = seat(&access, "c@example.com", "", Some("10.1.0.2:143"));
+    assert_eq!(client.ask("proxy\t*\tKICK-HOST\tbe2.example").await, "+1");
+    drop((other, again));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Which backend a user belongs to. [`core`] decides; this room gives it time, addresses of names and a lock, and
 //! hands out placements as guards. It does not know dialects, auth services or TLS.
 
+mod by_session;
 mod clock;
 pub mod core;
 mod counted;
@@ -12,7 +13,6 @@ mod history;
 mod line;
 mod names;
 mod placement;
-mod stops;
 mod tables;
 mod timer;
 mod told;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     PlaceError, PlaceRequest, SessionLine,
+    by_session::BySession,
     clock::Clock,
     core::{
         Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table,
@@ -21,7 +22,6 @@ use super::{
     flush_program::{FlushJob, FlushJobs},
     foreign::ForeignKicks,
     history::History,
-    stops::Stops,
     told,
 };
 
@@ -49,7 +49,7 @@ struct State {
     /// False without `director_mail_servers`.
     configured: bool,
     /// How to end each session; foreign ones are not among them.
-    stops: Stops,
+    stops: BySession<SessionLine>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
     history: History,
@@ -59,7 +59,7 @@ impl Tables {
     pub(super) fn new(table: Table, configured: bool) -> Self {
         let clock = Clock::new();
         let core = Core::new(clock.now(), table);
-        let state = State { core, configured, stops: Stops::default(), timer: None, history: History::new() };
+        let state = State { core, configured, stops: BySession::new(), timer: None, history: History::new() };
         let news = || watch::Sender::new(());
         Self {
             state: Mutex::new(state),
@@ -107,7 +107,7 @@ impl Tables {
             core.lookup(now, tag, user).current.map(|row| row.ip)
         };
         let meant = core.sessions_of(user).filter(|session| except.is_none() || place(*session) != except);
-        let stops = meant.filter_map(|session| Some((session, state.stops.of(session).cloned()?)));
+        let stops = meant.filter_map(|session| Some((session, state.stops.get(&session).cloned()?)));
         let fresh: Vec<_> = stops.filter(|(_, stop)| !stop.is_cancelled()).collect();
         let told: Vec<_> =
             fresh.iter().filter_map(|(session, _)| Some(kicked(*session, place(*session)?))).collect();
@@ -150,7 +150,7 @@ impl Tables {
             Err(wait) => return Ok(Err(wait)),
         };
         if let Some(stop) = stop {
-            state.stops.add(placed.session, stop.clone());
+            state.stops.insert(placed.session, stop.clone());
         }
         let (user, ip, cause) = (placed.session.user(), placed.host.ip, placed.cause);
         if placed.fresh {
@@ -184,7 +184,7 @@ impl Tables {
     /// A session has ended.
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
-        state.stops.remove(session);
+        state.stops.remove(&session);
         let now = self.clock.now();
         let actions = state.core.release(now, session);
         self.perform(state, now, &actions);
@@ -231,7 +231,7 @@ impl Tables {
         let (mut stops, mut foreign) = (Vec::new(), Vec::new());
         for action in actions {
             let Action::Kick { session } = action else { continue };
-            match state.stops.of(*session) {
+            match state.stops.get(session) {
                 Some(stop) => stops.push(stop.clone()),
                 None => foreign.push(session.user().hash()),
             }
@@ -310,11 +310,11 @@ fn kicked(session: SessionKey, ip: IpAddr) -> Action {
 }
 
 /// How busy the sessions are that this program forwards. Of others nothing is known, so they count as quiet.
-struct Lines<'a>(&'a Stops);
+struct Lines<'a>(&'a BySession<SessionLine>);
 
 impl Activity for Lines<'_> {
     fn quiet_since(&self, session: SessionKey) -> Option<Moment> {
-        self.0.of(session).map_or(Some(Moment::default()), SessionLine::quiet_since)
+        self.0.get(&session).map_or(Some(Moment::default()), SessionLine::quiet_since)
     }
 }
 

@@ -83,6 +83,23 @@ async fn without_backends_there_is_no_director() {
     assert_eq!(place(&director, "foo").await.ip().to_string(), "10.1.0.1");
 }
 
+/// The time counts from each login, not from a timer that all of them share.
+#[tokio::test]
+async fn w15_a_login_that_may_wait_longer_holds_up_no_other() {
+    assert_eq!(QUEUE_TIME, Duration::from_secs(30));
+    let director = director("10.1.0.1").await;
+    director.apply(Origin::Operator, Operation::Down { ip: "10.1.0.1".parse().unwrap() }).unwrap();
+    let patient = waiting(&director).await;
+    let user = UserName::from("bar");
+    let request = PlaceRequest { user: &user, tag: b"" };
+    let hasty = director.place_within(Duration::from_millis(1), request);
+    let error = timeout(PATIENCE / 2, hasty).await.unwrap().unwrap_err();
+    assert!(matches!(error, PlaceError::Timeout { .. }), "{error}");
+    assert!(!patient.is_finished(), "the other one waits on");
+    director.apply(Origin::Operator, Operation::Up { ip: "10.1.0.1".parse().unwrap() }).unwrap();
+    timeout(PATIENCE, patient).await.unwrap().unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn di_05_an_unknown_tag_is_refused_after_the_wait() {
     let director = director("10.1.0.1").await;

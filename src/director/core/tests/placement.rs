@@ -199,6 +199,22 @@ fn w01_w02_a_kick_reaches_all_sessions_of_the_user_and_no_other() {
     assert_eq!(core.core.user_count(), 3, "the mappings stay");
 }
 
+/// No kick waits for another one, so none can overtake it.
+#[test]
+fn w31_kicks_are_made_in_the_order_in_which_they_are_asked_for() {
+    let mut core = Checked::new(table("10.1.0.1=100"));
+    let names = ["d", "b", "a", "c"];
+    let sessions: Vec<_> = names.iter().rev().map(|name| core.enter(name)).collect();
+    let mut kicked = Vec::new();
+    for name in names {
+        let user = core.hash(name);
+        kicked.extend(core.apply(Operation::KickUser { user }).unwrap());
+    }
+    kicked.retain(|action| matches!(action, Action::Kick { .. }));
+    let expected: Vec<_> = sessions.iter().rev().map(|session| Action::Kick { session: *session }).collect();
+    assert_eq!(kicked, expected);
+}
+
 #[test]
 fn a_session_is_released_once() {
     let mut core = Checked::three();
