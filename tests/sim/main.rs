@@ -9,6 +9,7 @@ mod driver;
 mod model;
 mod operations;
 mod random;
+mod restart;
 mod told;
 
 use std::{env, panic::resume_unwind, thread};
@@ -95,6 +96,8 @@ fn check_variety(seen: &[Seen]) {
         ("ended flushes", sum(|s| s.ended_flushes)),
         ("aborted programs", sum(|s| s.aborted)),
         ("forced flushes", sum(|s| s.forgotten)),
+        ("restarts", sum(|s| s.restarts)),
+        ("moves that went on after a restart", sum(|s| s.restarted_moves)),
     ];
     println!("{} histories: {numbers:?}", seen.len());
     for (what, number) in numbers {

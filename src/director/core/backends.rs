@@ -13,8 +13,13 @@ use super::{Host, Hosts, Moment, Origin, Ring, UserHash, hosts::order, users::Ta
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct HostNumber(u32);
 
-#[cfg(test)]
 impl HostNumber {
+    /// As it is written down.
+    pub(super) fn value(self) -> u32 {
+        self.0
+    }
+
+    #[cfg(test)]
     pub(super) const fn first() -> Self {
         Self(0)
     }

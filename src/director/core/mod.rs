@@ -22,6 +22,7 @@ mod moves;
 mod moving;
 mod operation;
 mod ring;
+mod saved;
 mod time;
 mod username_format;
 mod users;
@@ -45,6 +46,9 @@ pub use operation::{
     Flushing, HOSTS_MAX, Operation, OperationError, Origin, Rules, TAGS_MAX, Table, VHOSTS_MAX,
 };
 pub use ring::Ring;
+pub use saved::{
+    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges,
+};
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
 pub use users::UserKey;
@@ -94,6 +98,8 @@ pub struct Core {
     sessions_so_far: u64,
     moves: Moves,
     flushes: Flushes,
+    /// The backends are not as they were last written down.
+    hosts_changed: bool,
     /// The latest time that was told. A clock that goes back stands still here.
     now: Moment,
 }
@@ -101,9 +107,16 @@ pub struct Core {
 impl Core {
     /// Tables without users.
     pub fn new(now: Moment, table: Table) -> Self {
-        let rules = table.rules.clone();
+        let mut core = Self::empty(now, table.rules.clone());
+        // The rules are those of the table, so nothing can be refused.
+        let _told = core.configure(Origin::Configuration, table);
+        core
+    }
+
+    /// Without any backend.
+    fn empty(now: Moment, rules: Rules) -> Self {
         let expiry = Expiry { time: rules.expire, over: None };
-        let mut core = Self {
+        Self {
             rules,
             expiry,
             configured: Hosts::default(),
@@ -114,11 +127,9 @@ impl Core {
             sessions_so_far: 0,
             moves: Moves::default(),
             flushes: Flushes::default(),
+            hosts_changed: false,
             now,
-        };
-        // The rules are those of the table, so nothing can be refused.
-        let _told = core.configure(Origin::Configuration, table);
-        core
+        }
     }
 
     /// Places a login: where the user is, else where the ring says. An existing mapping holds even if its backend
@@ -208,6 +219,7 @@ impl Core {
         operation: Operation,
     ) -> Result<Vec<Action>, OperationError> {
         self.set_time(now);
+        self.hosts_changed |= operation.is_about_hosts();
         let outcome = self.perform(origin, operation);
         self.drop_empty_backends();
         outcome

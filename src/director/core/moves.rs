@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cause, FlushId, Host, Moment, UserKey, Wait};
+use super::{Cause, FlushId, Host, Moment, UserKey, Wait, saved::Changed};
 
 /// How long the sessions of a moved user may take to end before people are told, and before they are kicked again.
 /// As the move timeout of the reference.
@@ -53,6 +53,8 @@ pub(super) struct Moves {
     timers: BTreeSet<(Moment, UserKey)>,
     stuck: usize,
     runs_so_far: u64,
+    /// Whose move is not as it was last written down.
+    pub(super) changed: Changed,
 }
 
 impl Moves {
@@ -84,6 +86,7 @@ impl Moves {
 
     /// Adds a move or puts it into another phase.
     pub(super) fn set(&mut self, user: UserKey, moving: Move) {
+        self.changed.note(user);
         self.timers.insert((moving.deadline, user));
         self.stuck += usize::from(moving.is_stuck());
         if let Some(before) = self.by_user.insert(user, moving.clone()) {
@@ -98,6 +101,7 @@ impl Moves {
         let moving = self.by_user.remove(&user)?;
         self.timers.remove(&(moving.deadline, user));
         self.stuck -= usize::from(moving.is_stuck());
+        self.changed.note(user);
         Some(moving)
     }
 

@@ -96,9 +96,17 @@ pub enum Operation {
         /// Where to.
         ip: IpAddr,
     },
-    /// Maps a user to a backend, under the backend's tag, unless there is a mapping. For tables that were written
-    /// down elsewhere.
+    /// Maps a user to a backend, under the backend's tag, unless there is a mapping.
     MapUser {
+        /// Who.
+        user: UserHash,
+        /// Where.
+        ip: IpAddr,
+    },
+    /// Brings a user to a backend, under the backend's tag, as a table says that was written down elsewhere. Nobody is
+    /// kicked for it: a user with sessions elsewhere, or who is being moved, is refused. One without session who is
+    /// mapped elsewhere is moved, so the kick delay counts from the end of the last session.
+    LoadUser {
         /// Who.
         user: UserHash,
         /// Where.
@@ -138,6 +146,29 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// False if all backends stay what they are.
+    pub(super) fn is_about_hosts(&self) -> bool {
+        match self {
+            Self::MoveUser { .. }
+            | Self::MapUser { .. }
+            | Self::LoadUser { .. }
+            | Self::KickUser { .. }
+            | Self::StopFlush { .. }
+            | Self::FlushDone { .. } => false,
+            Self::Configure(_)
+            | Self::AddHost { .. }
+            | Self::SetVhosts { .. }
+            | Self::Up { .. }
+            | Self::Down { .. }
+            | Self::RemoveHost { .. }
+            | Self::SetTag { .. } => true,
+            // A forced flush gives backends new numbers.
+            Self::FlushHost { .. } | Self::FlushAll { .. } => true,
+        }
+    }
+}
+
 /// How users are moved off a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushing {
@@ -160,8 +191,8 @@ pub enum Origin {
     Operator,
     /// A health check.
     Health,
-    /// The mappings that an earlier run has left. Its changes of backends come back under the origin they had, so
-    /// that health checks know theirs.
+    /// A table that was written down: by an earlier run, or elsewhere. What an earlier run has changed comes back
+    /// under the origin it had, so that health checks know theirs.
     Restored,
 }
 
@@ -196,6 +227,9 @@ pub enum OperationError {
     /// The user's sessions are still being ended for an earlier move.
     #[error("User is already being moved, wait a while for it to be finished")]
     BeingMoved,
+    /// The user has sessions on another backend, and nobody is to be kicked.
+    #[error("User has sessions on {0}")]
+    InUse(IpAddr),
     /// A flush that may move nobody.
     #[error("the number of parallel moves must be at least 1")]
     NoParallelMoves,

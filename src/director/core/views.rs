@@ -69,7 +69,7 @@ pub struct Lookup {
 
 /// Where a list of users goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UserCursor(usize);
+pub struct UserCursor(pub(super) usize);
 
 impl Core {
     /// The hash of a user name.

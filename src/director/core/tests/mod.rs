@@ -6,6 +6,7 @@ mod flush;
 mod memory;
 mod moves;
 mod placement;
+mod saved;
 
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
 
