@@ -22,7 +22,7 @@ use crate::{
         self,
         settings::{AuthSource, ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
-    director::{Director, DirectorError},
+    director::{self, Director, DirectorError},
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
     observe::LogHandle,
@@ -132,7 +132,7 @@ impl App {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let hosts = Arc::<HostStates>::default();
         let settings = Arc::new(settings);
-        let director = Director::new(&settings.director).await?;
+        let director = Director::start(&settings.director).await?;
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
         let relay = relay.serve(&director)?;
         let sessions = Sessions::new(generation, director.clone());
@@ -272,6 +272,9 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
+        if old.director.state_dir != new.director.state_dir {
+            tracing::warn!(target: "homing::app", "a changed director_state_dir {fixed}");
+        }
         if old.relay != new.relay {
             tracing::warn!(target: "homing::app", "a changed socket of service director {fixed}");
         }
@@ -315,6 +318,7 @@ impl App {
         }
         // Administrators can watch until here.
         self.admin.stop().await;
+        self.director.finish().await;
         drop(self.generation_work);
         self.log.flush();
     }
@@ -336,6 +340,10 @@ pub async fn rehearse(settings: Settings) -> Result<Vec<String>, StartError> {
     let settings = Arc::new(settings);
     if let Some(user) = &settings.process.login_user {
         lifecycle::can_drop_to(user)?;
+    }
+    if let Some(folder) = &settings.director.state_dir {
+        director::state::check(folder, settings.process.login_user.as_deref())
+            .map_err(DirectorError::from)?;
     }
     let director = Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.

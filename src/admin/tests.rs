@@ -32,6 +32,7 @@ fn settings(mail_servers: &str) -> DirectorSettings {
         parallel_moves_max: 100,
         parallel_kicks_max: 100,
         flush_socket: String::new(),
+        state_dir: None,
         master_user_separator: None,
     }
 }

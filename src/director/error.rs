@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use super::core::{FormatError, MailServerError, OperationError, UserHash, Wait};
+use super::{
+    core::{FormatError, MailServerError, OperationError, UserHash, Wait},
+    state::StateError,
+};
 
 /// Why the director does not start, or refuses a reload. Nobody sees it but the log.
 #[derive(Debug, Error)]
@@ -16,6 +19,12 @@ pub enum DirectorError {
     /// `director_username_hash`.
     #[error("director_username_hash: {0}")]
     UsernameHash(#[from] FormatError),
+    /// `director_state_dir`.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The state could not be read to its end.
+    #[error("director_state_dir: reading failed: {0}")]
+    Reading(#[source] std::io::Error),
     /// A change that the users of the moment do not allow.
     #[error(transparent)]
     Operation(#[from] OperationError),

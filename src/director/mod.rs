@@ -7,6 +7,7 @@ mod error;
 mod foreign;
 mod names;
 mod placement;
+pub mod state;
 mod tables;
 mod timer;
 mod told;
@@ -21,7 +22,9 @@ use homing_login::UserName;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::core::{Action, MailServer, Naming, Operation, OperationError, Origin, Rules, UsernameFormat};
+use self::core::{
+    Action, MailServer, Naming, Operation, OperationError, Origin, Rules, Saved, UsernameFormat,
+};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
 use foreign::Foreign;
@@ -29,6 +32,7 @@ pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOO
 use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;
+use state::{Keeper, Store};
 use tables::Tables;
 
 /// How long a login waits for a usable backend before it fails. 30 s, as the reference has it (spec/director.md 8.1),
@@ -41,6 +45,8 @@ pub struct Director {
     tables: Arc<Tables>,
     names: Arc<Names>,
     foreign: Arc<Foreign>,
+    /// Writes down what a restart must not lose.
+    keeper: Option<Arc<Keeper>>,
     /// Ends the timer with the last clone, though placements may live on.
     _timer: Arc<DropGuard>,
 }
@@ -58,16 +64,41 @@ impl Director {
     /// Resolves the backends and starts without users. Names that have no address are a warning: they come in by
     /// themselves when they have one, as other addresses do, and logins wait for a backend meanwhile.
     pub async fn new(settings: &DirectorSettings) -> Result<Self, DirectorError> {
-        Self::with_resolver(settings, Resolver::of_system()).await
+        Self::with_resolver(settings, Resolver::of_system(), None).await
     }
 
-    async fn with_resolver(settings: &DirectorSettings, resolver: Resolver) -> Result<Self, DirectorError> {
-        let names = Names::start(plan(settings)?, resolver).await?;
+    /// As [`Director::new`], but goes on where the last run ended and writes down what the next one needs, in
+    /// `director_state_dir` if that is set.
+    pub async fn start(settings: &DirectorSettings) -> Result<Self, DirectorError> {
+        let resolver = Resolver::of_system();
+        let Some(folder) = settings.state_dir.clone() else {
+            return Self::with_resolver(settings, resolver, None).await;
+        };
+        let opened = tokio::task::spawn_blocking(move || Store::open(&folder)).await;
+        let (store, saved) = opened.map_err(std::io::Error::other).map_err(DirectorError::Reading)??;
+        let mut director = Self::with_resolver(settings, resolver, saved).await?;
+        director.keeper = Some(Arc::new(Keeper::start(store, &director.tables)));
+        Ok(director)
+    }
+
+    /// Writes down what is left. The last thing to be done.
+    pub async fn finish(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.finish().await;
+        }
+    }
+
+    async fn with_resolver(
+        settings: &DirectorSettings,
+        resolver: Resolver,
+        saved: Option<Saved>,
+    ) -> Result<Self, DirectorError> {
+        let names = Names::start(plan(settings)?, resolver, saved).await?;
         let tables = Arc::clone(names.tables());
         let end = CancellationToken::new();
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
         let foreign = Foreign::start(settings.user_expire);
-        Ok(Self { tables, names, foreign, _timer: Arc::new(end.drop_guard()) })
+        Ok(Self { tables, names, foreign, keeper: None, _timer: Arc::new(end.drop_guard()) })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while

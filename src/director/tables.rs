@@ -16,7 +16,8 @@ use super::{
     PlaceError, PlaceRequest,
     clock::Clock,
     core::{
-        Action, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table, UserHash, Wait,
+        Action, Core, Moment, Operation, OperationError, Origin, Placed, STEP_USERS_MAX, Saved, SavedHosts,
+        SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
     },
     foreign::ForeignKicks,
     told,
@@ -36,6 +37,8 @@ pub(super) struct Tables {
     foreign_kicks: ForeignKicks,
     /// Tells that a flush is further.
     flushes: watch::Sender<()>,
+    /// Tells that a change should be written down soon.
+    soon: Arc<Notify>,
 }
 
 struct State {
@@ -49,13 +52,18 @@ struct State {
 }
 
 impl Tables {
-    pub(super) fn new(table: Table, configured: bool) -> Self {
+    /// Tables that are empty, or as an earlier run has left them.
+    pub(super) fn new(table: Table, configured: bool, saved: Option<Saved>) -> Self {
         let clock = Clock::new();
-        let core = Core::new(clock.now(), table);
+        let core = match saved {
+            Some(saved) => restored(clock.now(), table, saved),
+            None => Core::new(clock.now(), table),
+        };
         let state = State { core, configured, stops: HashMap::new(), timer: None };
         let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
         let foreign_kicks = ForeignKicks::default();
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes }
+        let soon = Arc::default();
+        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes, soon }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -194,6 +202,34 @@ impl Tables {
         if is_sooner {
             self.sooner.notify_one();
         }
+        if actions.iter().any(is_pressing) {
+            self.soon.notify_one();
+        }
+    }
+
+    /// Fires when something was changed that should be written down soon.
+    pub(super) fn soon(&self) -> Arc<Notify> {
+        Arc::clone(&self.soon)
+    }
+
+    /// See [`Core::begin_saving`].
+    pub(super) fn begin_saving(&self) -> SavedHosts {
+        self.lock().core.begin_saving()
+    }
+
+    /// Some mappings to be written down, and where to go on.
+    pub(super) fn saved_users(&self, from: UserCursor) -> (Vec<SavedUser>, Option<UserCursor>) {
+        self.lock().core.saved_users(from, STEP_USERS_MAX)
+    }
+
+    /// True if something is not written down.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.lock().core.has_unsaved()
+    }
+
+    /// Some of that.
+    pub(super) fn take_unsaved(&self) -> UnsavedChanges {
+        self.lock().core.take_unsaved(STEP_USERS_MAX)
     }
 
     pub(super) fn hash(&self, user: &UserName) -> UserHash {
@@ -226,6 +262,41 @@ impl Tables {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn restored(now: Moment, table: Table, saved: Saved) -> Core {
+    let (core, counts, told) = Core::restored(now, table, saved);
+    told.iter().for_each(told::tell);
+    tracing::info!(
+        "state of the last run taken over; users: {}, of them being moved: {}, expired meanwhile: {}, without backend: {}",
+        counts.users,
+        counts.moving,
+        counts.expired,
+        counts.dropped
+    );
+    core
+}
+
+/// Changes of backends and moves, which no hash brings back.
+fn is_pressing(action: &Action) -> bool {
+    match action {
+        Action::MoveStarted(_)
+        | Action::MoveEnded(_)
+        | Action::UsersForgotten { .. }
+        | Action::HostAdded { .. }
+        | Action::HostChanged { .. }
+        | Action::HostRemoved { .. } => true,
+        Action::Kick { .. }
+        | Action::Wake { .. }
+        | Action::WakeAll
+        | Action::RunFlush(_)
+        | Action::AbortFlush { .. }
+        | Action::Stuck { .. }
+        | Action::FlushStarted { .. }
+        | Action::FlushWalked { .. }
+        | Action::FlushEnded { .. }
+        | Action::HostDiffers { .. } => false,
     }
 }
 

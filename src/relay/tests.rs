@@ -77,6 +77,7 @@ fn director_settings(mail_servers: &str, separator: Option<char>) -> DirectorSet
         parallel_moves_max: 100,
         parallel_kicks_max: 100,
         flush_socket: String::new(),
+        state_dir: None,
         master_user_separator: separator,
     }
 }

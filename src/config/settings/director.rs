@@ -1,6 +1,6 @@
 //! Settings of the director.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Which backend a user belongs to (spec/director.md 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct DirectorSettings {
     pub parallel_kicks_max: u32,
     /// `director_flush_socket`.
     pub flush_socket: String,
+    /// Homing's own `director_state_dir`: where what was changed while running survives a restart, absolute. `None`:
+    /// nowhere.
+    pub state_dir: Option<PathBuf>,
     /// `auth_master_user_separator`: names are cut here before hashing.
     pub master_user_separator: Option<char>,
 }
