@@ -367,6 +367,7 @@ fn seat(access: &Access, user: &str, group: &str, backend: Option<&str>) -> crat
     let group = (!group.is_empty()).then(|| (b"user_group".to_vec(), group.as_bytes().to_vec()));
     seat.set_login(Some(SessionLogin {
         user: user.into(),
+        destuser: user.into(),
         alternatives: group.into_iter().collect(),
         hostname: backend.is_some_and(|b| b.starts_with("10.1.0.2")).then(|| "be2.example".into()),
         backend: backend.map(|backend| backend.parse().unwrap()),

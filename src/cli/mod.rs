@@ -1,14 +1,21 @@
-//! The command line: `run`, `check`, `demo`.
+//! The command line: `run`, `check`, `demo`; and the commands that ask a running program over its sockets. Those know
+//! what is spoken there, and nothing of what is behind it.
 
 mod check;
+mod completion;
+mod director;
+mod exit;
+mod link;
+mod place;
+mod proxy;
 mod run;
+mod show;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// Exit status for a configuration with errors (`EX_CONFIG` of sysexits.h).
-const EXIT_CONFIG: u8 = 78;
+use exit::{EXIT_CONFIG, EXIT_USAGE, Fault};
 
 /// Mail login proxy for IMAP, POP3 and ManageSieve with an embedded director.
 #[derive(Debug, Parser)]
@@ -21,7 +28,9 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   homing demo                            try it: users, backends and certificate included
   homing check -c /etc/homing/homing.conf
-  homing run -c /etc/homing/homing.conf";
+  homing run -c /etc/homing/homing.conf
+  homing director status                 backends of the program that runs
+  homing who '*@example.org'             who is connected";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -48,16 +57,55 @@ enum Command {
     },
     /// Serve a few users from tiny backends inside the program, on loopback.
     Demo,
+    Director(director::Director),
+    Who(director::Who),
+    Kick(proxy::Kick),
+    Proxy(proxy::Proxy),
+    Completion(completion::Completion),
 }
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help is no error.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { config, non_defaults, all, ignored } => {
             check::check(&config, &check::Shown { non_defaults, all, ignored })
         }
         Command::Demo => crate::demo::main(),
+        Command::Director(command) => ask(command.run()),
+        Command::Who(command) => ask(command.run()),
+        Command::Kick(command) => ask(command.run()),
+        Command::Proxy(command) => ask(command.run()),
+        Command::Completion(command) => command.print(),
+    }
+}
+
+/// Runs a command that asks a running program.
+fn ask(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let asked = runtime.block_on(command);
+    // A slow resolver need not be waited for.
+    runtime.shutdown_background();
+    match asked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            complain(&fault.to_string());
+            fault.exit()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     grammar::{self, Block},
     report::Report,
     schema,
-    settings::Settings,
+    settings::{AdminSettings, Settings},
     typed,
 };
 
@@ -52,4 +52,16 @@ pub fn load(path: &Path) -> Outcome {
     let settings = typed::settings(&root, &mut report);
     let settings = (!report.has_errors()).then_some(settings);
     Outcome { settings, report, parsed: Parsed { root } }
+}
+
+/// Where administrators ask, for a command that needs nothing else of the configuration: other problems do not matter,
+/// and no other file or name is looked up. The error is for people.
+pub fn admin_sockets(path: &Path) -> Result<AdminSettings, String> {
+    let mut report = Report::default();
+    let root = grammar::read(path, schema::default_of, &mut report);
+    if root.settings.is_empty() && root.blocks.is_empty() {
+        let problem = report.errors().next();
+        return Err(problem.unwrap_or_else(|| format!("{}: says nothing", path.display())));
+    }
+    Ok(typed::admin_sockets(&root, &mut report))
 }

@@ -17,5 +17,5 @@ mod tests;
 mod typed;
 
 pub use dump::dump;
-pub use load::{Outcome, Parsed, load};
+pub use load::{Outcome, Parsed, admin_sockets, load};
 pub use report::Report;

@@ -4,7 +4,9 @@
 mod clock;
 pub mod core;
 mod error;
+mod explain;
 mod foreign;
+mod history;
 mod names;
 mod placement;
 pub mod state;
@@ -27,8 +29,13 @@ use self::core::{
 };
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
+pub use explain::{ExplainedBackend, Explanation};
 use foreign::Foreign;
 pub use foreign::{FOREIGN_USERS_MAX, ForeignError, ForeignPlace, ForeignUse, LOOKUP_TIME};
+pub use history::{
+    HISTORY_HOSTS_MAX, HISTORY_PLACED_MAX, HISTORY_SHOWN_MAX, HISTORY_USERS_MAX, HistoryEntry, HostEntry,
+    HostEvent, HostLook, UserEvent,
+};
 use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;

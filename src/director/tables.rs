@@ -20,6 +20,7 @@ use super::{
         SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
     },
     foreign::ForeignKicks,
+    history::History,
     told,
 };
 
@@ -35,8 +36,10 @@ pub(super) struct Tables {
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
-    /// Tells that a flush is further.
-    flushes: watch::Sender<()>,
+    /// Tells that a move, a flush or a drain is further.
+    progress: watch::Sender<()>,
+    /// Tells that a session has ended, if anybody asks.
+    ends: watch::Sender<()>,
     /// Tells that a change should be written down soon.
     soon: Arc<Notify>,
 }
@@ -49,6 +52,7 @@ struct State {
     stops: HashMap<SessionKey, CancellationToken>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
+    history: History,
 }
 
 impl Tables {
@@ -59,11 +63,18 @@ impl Tables {
             Some(saved) => restored(clock.now(), table, saved),
             None => Core::new(clock.now(), table),
         };
-        let state = State { core, configured, stops: HashMap::new(), timer: None };
-        let (wakes, sooner, flushes) = (watch::Sender::new(()), Arc::default(), watch::Sender::new(()));
-        let foreign_kicks = ForeignKicks::default();
-        let soon = Arc::default();
-        Self { state: Mutex::new(state), clock, wakes, sooner, foreign_kicks, flushes, soon }
+        let state = State { core, configured, stops: HashMap::new(), timer: None, history: History::new() };
+        let news = || watch::Sender::new(());
+        Self {
+            state: Mutex::new(state),
+            clock,
+            wakes: news(),
+            sooner: Arc::default(),
+            foreign_kicks: ForeignKicks::default(),
+            progress: news(),
+            ends: news(),
+            soon: Arc::default(),
+        }
     }
 
     /// Fires whenever waiting logins may ask again.
@@ -71,9 +82,19 @@ impl Tables {
         self.wakes.subscribe()
     }
 
-    /// Fires whenever a flush has looked at all its users.
-    pub(super) fn flush_news(&self) -> watch::Receiver<()> {
-        self.flushes.subscribe()
+    /// Fires whenever a move has ended, a flush has looked at all its users or ended, or a drain does something else.
+    pub(super) fn progress(&self) -> watch::Receiver<()> {
+        self.progress.subscribe()
+    }
+
+    /// Fires whenever a session has ended.
+    pub(super) fn session_ends(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
+    }
+
+    /// Looks at what happened lately.
+    pub(super) fn recall<T>(&self, view: impl FnOnce(&History) -> T) -> T {
+        view(&self.lock().history)
     }
 
     /// Looks at the tables. `view` keeps logins waiting.
@@ -117,13 +138,22 @@ impl Tables {
     ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
-        let placed = match state.core.place(self.clock.now(), request.tag, hash) {
+        let now = self.clock.now();
+        let placed = match state.core.place(now, request.tag, hash) {
             Ok(placed) => placed,
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
             Err(wait) => return Ok(Err(wait)),
         };
         if let Some(stop) = stop {
             state.stops.insert(placed.session, stop.clone());
+        }
+        let (user, ip, cause) = (placed.session.user(), placed.host.ip, placed.cause);
+        if placed.fresh {
+            state.history.note_placed(now, user, ip, cause);
+        }
+        drop(state);
+        if placed.fresh {
+            tracing::debug!("user hash {}: placed on {ip} {cause}", user.hash());
         }
         Ok(Ok(placed))
     }
@@ -140,40 +170,48 @@ impl Tables {
     pub(super) fn release(&self, session: SessionKey) {
         let mut state = self.lock();
         state.stops.remove(&session);
-        let actions = state.core.release(self.clock.now(), session);
-        self.perform(state, &actions);
+        let now = self.clock.now();
+        let actions = state.core.release(now, session);
+        self.perform(state, now, &actions);
+        if self.ends.receiver_count() > 0 {
+            self.ends.send_replace(());
+        }
     }
 
     /// Does what is due; returns when to come back.
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
-        let actions = state.core.step(self.clock.now());
+        let now = self.clock.now();
+        let actions = state.core.step(now);
         let next = state.core.next_step();
         state.timer = next;
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         next.map(|next| Instant::now() + self.clock.until(next).min(SLEEP_MAX))
     }
 
     pub(super) fn configure(&self, table: Table, configured: bool) -> Result<(), OperationError> {
         let mut state = self.lock();
         let operation = Operation::Configure(table);
-        let actions = state.core.apply(self.clock.now(), Origin::Configuration, operation)?;
+        let now = self.clock.now();
+        let actions = state.core.apply(now, Origin::Configuration, operation)?;
         state.configured = configured;
         tracing::debug!("hosts_hash={}", state.core.hosts().checksum());
-        self.perform(state, &actions);
+        self.perform(state, now, &actions);
         Ok(())
     }
 
     /// Changes the tables; returns what was done and told.
     pub(super) fn apply(&self, origin: Origin, operation: Operation) -> Result<Vec<Action>, OperationError> {
         let mut state = self.lock();
-        let actions = state.core.apply(self.clock.now(), origin, operation)?;
-        self.perform(state, &actions);
+        let now = self.clock.now();
+        let actions = state.core.apply(now, origin, operation)?;
+        self.perform(state, now, &actions);
         Ok(actions)
     }
 
     /// Performs the actions. Lets go of the lock before sessions wake up: they give their placements back.
-    fn perform(&self, mut state: MutexGuard<'_, State>, actions: &[Action]) {
+    fn perform(&self, mut state: MutexGuard<'_, State>, now: Moment, actions: &[Action]) {
+        state.history.note(now, actions);
         let (mut stops, mut foreign) = (Vec::new(), Vec::new());
         for action in actions {
             let Action::Kick { session } = action else { continue };
@@ -194,10 +232,17 @@ impl Tables {
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
         }
-        let is_further =
-            |action: &Action| matches!(action, Action::FlushWalked { .. } | Action::FlushEnded { .. });
+        let is_further = |action: &Action| {
+            matches!(
+                action,
+                Action::MoveEnded(_)
+                    | Action::FlushWalked { .. }
+                    | Action::FlushEnded { .. }
+                    | Action::DrainChanged { .. }
+            )
+        };
         if actions.iter().any(is_further) {
-            self.flushes.send_replace(());
+            self.progress.send_replace(());
         }
         if is_sooner {
             self.sooner.notify_one();
@@ -283,6 +328,7 @@ fn is_pressing(action: &Action) -> bool {
     match action {
         Action::MoveStarted(_)
         | Action::MoveEnded(_)
+        | Action::UserMapped { .. }
         | Action::UsersForgotten { .. }
         | Action::HostAdded { .. }
         | Action::HostChanged { .. }
@@ -293,6 +339,9 @@ fn is_pressing(action: &Action) -> bool {
         | Action::RunFlush(_)
         | Action::AbortFlush { .. }
         | Action::Stuck { .. }
+        | Action::UserKicked { .. }
+        | Action::DrainStarted { .. }
+        | Action::DrainChanged { .. }
         | Action::FlushStarted { .. }
         | Action::FlushWalked { .. }
         | Action::FlushEnded { .. }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::core::{Action, Host};
+use super::core::{Action, DrainState, Host};
 
 /// One line per event; nothing for what is performed rather than told.
 pub(super) fn tell(action: &Action) {
@@ -27,6 +27,15 @@ pub(super) fn tell(action: &Action) {
                 "user hash {user}: sessions on {ip} do not end: {sessions}; logins wait until they have"
             );
         }
+        Action::UserKicked { user, ip, sessions, origin } => {
+            let user = user.hash();
+            tracing::info!("user hash {user}: kicked by {origin} on {ip}; sessions: {sessions}");
+        }
+        Action::UserMapped { user, ip, cause } => {
+            tracing::info!("user hash {}: {cause} to {ip}, without a mapping before", user.hash());
+        }
+        Action::DrainStarted { ip, origin } => tracing::info!("backend {ip} is being drained by {origin}"),
+        Action::DrainChanged { ip, state } => drain(*ip, *state),
         Action::FlushStarted { origin, .. } => tracing::info!("flush started by {origin}"),
         Action::FlushWalked { .. } => tracing::debug!("flush: no more moves to start"),
         Action::FlushEnded { moved, .. } => tracing::info!("flush ended; users moved: {moved}"),
@@ -48,6 +57,20 @@ pub(super) fn tell(action: &Action) {
         Action::HostRemoved { ip, users, origin } => {
             tracing::info!("backend {ip} removed by {origin}; users whose sessions go on there: {users}");
         }
+    }
+}
+
+fn drain(ip: IpAddr, state: DrainState) {
+    match state {
+        DrainState::Moving => tracing::info!("drain of {ip}: users are being moved"),
+        DrainState::Waiting { .. } => {
+            tracing::info!("drain of {ip}: waits for sessions that are in the middle of something");
+        }
+        DrainState::Blocked => {
+            tracing::warn!("drain of {ip}: waits, since no other backend with the tag is usable");
+        }
+        DrainState::Safe => tracing::info!("drain of {ip}: the backend is empty and can be powered off"),
+        DrainState::Ended(end) => tracing::info!("drain of {ip} ended: {end}"),
     }
 }
 

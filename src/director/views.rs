@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use super::{
     Director,
-    core::{BackendRow, FlushId, Lookup, UserCursor, UserHash, UserRow},
+    core::{
+        BackendRow, Core, DrainProgress, FlushId, FlushProgress, Lookup, Moment, Operation, OperationError,
+        Origin, Plan, UserCursor, UserHash, UserRow,
+    },
+    history::{HistoryEntry, HostEntry},
 };
 
 /// Places of the user table that one call looks at: some hundred microseconds.
@@ -40,12 +44,86 @@ impl Director {
         self.tables.read(|core, now| core.users(now, from, USERS_PAGE))
     }
 
+    /// What happened lately to a user under all tags, oldest first; at most [`super::HISTORY_SHOWN_MAX`].
+    pub fn history(&self, user: UserHash) -> Vec<HistoryEntry> {
+        self.tables.recall(|history| history.of_user(user))
+    }
+
+    /// What happened lately to a backend, oldest first; at most [`super::HISTORY_SHOWN_MAX`].
+    pub fn host_history(&self, ip: IpAddr) -> Vec<HostEntry> {
+        self.tables.recall(|history| history.of_host(ip))
+    }
+
+    /// The flushes that have not ended, oldest first.
+    pub fn flushes(&self) -> Vec<FlushProgress> {
+        self.tables.read(|core, _| core.flushes().collect())
+    }
+
+    /// The drains by address, those that have ended included.
+    pub fn drains(&self) -> Vec<DrainProgress> {
+        self.tables.read(|core, now| core.drains(now))
+    }
+
+    /// The drain of a backend, also when it has ended.
+    pub fn drain_of(&self, ip: IpAddr) -> Option<DrainProgress> {
+        self.tables.read(|core, now| core.drain_of(now, ip))
+    }
+
+    /// True if a backend has no users, no session, no login in progress, no move away from it, and gets no new users.
+    pub fn is_safe_to_power_off(&self, ip: IpAddr) -> bool {
+        self.tables.read(|core, _| core.is_safe_to_power_off(ip))
+    }
+
+    /// What an operation would do, counted page by page; nothing changes. See [`Plan`] for how exact it is.
+    pub async fn plan(&self, operation: &Operation) -> Result<Plan, OperationError> {
+        let begin = |core: &Core, now| core.begin_plan(now, Origin::Operator, operation);
+        let mut planner = self.tables.read(begin)?;
+        while planner.is_counting() {
+            self.tables.read(|core, now| core.plan_some(now, &mut planner, USERS_PAGE));
+            tokio::task::yield_now().await;
+        }
+        Ok(planner.into_plan())
+    }
+
     /// Returns when a flush has looked at all its users; their moves may be under way then (spec/director.md 4.7).
     pub async fn flush_walked(&self, flush: FlushId) {
-        let mut news = self.tables.flush_news();
-        let walks =
-            || self.tables.read(|core, _| core.flushes().any(|known| known.flush == flush && !known.walked));
-        while walks() && news.changed().await.is_ok() {}
+        self.progress_until(|core, _| !core.flushes().any(|known| known.flush == flush && !known.walked))
+            .await;
+    }
+
+    /// Returns when the last move of a flush has ended, too (spec/director.md 10, W22).
+    pub async fn flush_ended(&self, flush: FlushId) {
+        self.progress_until(|core, _| !core.flushes().any(|known| known.flush == flush)).await;
+    }
+
+    /// Returns when a user is not being moved, under any tag: logins go on (spec/director.md 10, W22).
+    pub async fn move_ended(&self, user: UserHash) {
+        self.progress_until(|core, _| !core.is_moving(user)).await;
+    }
+
+    /// Returns when the drain of a backend is not as `known` any more, and how it is; at once if it has changed since.
+    /// Changes of numbers alone may be told late: whoever shows them looks now and then.
+    pub async fn drain_changed(&self, ip: IpAddr, known: Option<&DrainProgress>) -> Option<DrainProgress> {
+        let known = known.map(DrainProgress::without_time);
+        let is_new =
+            |core: &Core, now| core.drain_of(now, ip).as_ref().map(DrainProgress::without_time) != known;
+        self.progress_until(is_new).await;
+        self.drain_of(ip)
+    }
+
+    /// Returns when those sessions of a user have ended that live now, under all tags; later ones do not matter
+    /// (spec/director.md 10, W22).
+    pub async fn sessions_ended(&self, user: UserHash) {
+        let mut news = self.tables.session_ends();
+        let latest = self.tables.read(|core, _| core.sessions_of(user).collect::<Vec<_>>());
+        let lives =
+            || self.tables.read(|core, _| core.sessions_of(user).any(|session| latest.contains(&session)));
+        while lives() && news.changed().await.is_ok() {}
+    }
+
+    async fn progress_until(&self, is_so: impl Fn(&Core, Moment) -> bool) {
+        let mut news = self.tables.progress();
+        while !self.tables.read(&is_so) && news.changed().await.is_ok() {}
     }
 
     /// Ends the sessions of a user, those on one backend excepted. Returns how many; a session that is ending

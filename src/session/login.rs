@@ -126,6 +126,7 @@ impl Login {
         let is_name = |host: &&String| host.parse::<IpAddr>().is_err();
         SessionLogin {
             user: target.user.clone(),
+            destuser: target.destuser.clone(),
             alternatives: target.alt_names.clone().into(),
             hostname: target.host.as_ref().filter(is_name).map(|host| host.as_str().into()),
             backend: ip.map(|ip| SocketAddr::new(ip, target.port)),

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use homing_login::{Service, UserName};
@@ -27,6 +28,8 @@ pub enum Stop {
 pub struct SessionLogin {
     /// The login's user name.
     pub user: UserName,
+    /// The name at the backend, by which the director knows the user.
+    pub destuser: UserName,
     /// Values of the auth reply's `user_*` fields, by full name.
     pub alternatives: Box<[(Vec<u8>, Vec<u8>)]>,
     /// Name of the backend, if it is known by one.
@@ -81,6 +84,7 @@ impl Lane {
 struct Entry {
     service: Service,
     client: SocketAddr,
+    since: SystemTime,
     /// Boxed, since most sessions of a flood have none; shared with whoever lists it.
     login: Option<Arc<SessionLogin>>,
     evicted: bool,
@@ -97,6 +101,8 @@ pub struct Listed {
     pub service: Service,
     /// The client's address.
     pub client: SocketAddr,
+    /// When the client connected.
+    pub since: SystemTime,
     /// Whose it is.
     pub login: Arc<SessionLogin>,
 }
@@ -134,7 +140,8 @@ impl Registry {
         let lane = table.lane(service);
         lane.staying += 1;
         lane.pre_login.insert(id);
-        table.entries.insert(id, Entry { service, client, login: None, evicted: false, stop: sender });
+        let (since, login, evicted) = (SystemTime::now(), None, false);
+        table.entries.insert(id, Entry { service, client, since, login, evicted, stop: sender });
         Some(Seat { registry: Arc::clone(self), id, logging_in: false, has_login: false, stop })
     }
 
@@ -178,8 +185,10 @@ impl Registry {
         let before = from.map_or(u64::MAX, |cursor| cursor.0);
         let mut last = None;
         let seen = table.entries.range(..before).rev().take(count).inspect(|(id, _)| last = Some(**id));
-        let listed =
-            |e: &Entry| e.login.clone().map(|login| Listed { service: e.service, client: e.client, login });
+        let listed = |entry: &Entry| {
+            let Entry { service, client, since, login, .. } = entry;
+            login.clone().map(|login| Listed { service: *service, client: *client, since: *since, login })
+        };
         let rows = seen.filter_map(|(_, entry)| listed(entry)).collect();
         let next = last.filter(|id| table.entries.range(..id).next().is_some());
         (rows, next.map(SessionCursor))
@@ -208,6 +217,23 @@ impl Registry {
             }
             if seen < KICK_STEP {
                 return kicked;
+            }
+        }
+    }
+
+    /// How many sessions of users that `is_meant` have been told to go and are still there.
+    pub fn leaving(&self, is_meant: impl Fn(&SessionLogin) -> bool) -> u64 {
+        let (mut from, mut leaving) = (0, 0);
+        loop {
+            let table = self.lock();
+            let mut seen = 0;
+            for (id, entry) in table.entries.range(from..).take(KICK_STEP) {
+                (from, seen) = (id + 1, seen + 1);
+                let is_told = entry.stop.borrow().is_some();
+                leaving += u64::from(is_told && entry.login.as_ref().is_some_and(|login| is_meant(login)));
+            }
+            if seen < KICK_STEP {
+                return leaving;
             }
         }
     }
@@ -395,7 +421,8 @@ mod tests {
     fn login(user: &str, alternatives: &[(&str, &str)]) -> SessionLogin {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let alternatives = alternatives.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
-        SessionLogin { user: user.into(), alternatives, hostname: None, backend: None }
+        let (user, destuser) = (user.into(), user.into());
+        SessionLogin { user, destuser, alternatives, hostname: None, backend: None }
     }
 
     #[tokio::test]
@@ -411,6 +438,7 @@ mod tests {
         let is_meant = |login: &SessionLogin| login.user.as_bytes() == b"u1";
         assert_eq!(registry.kick(is_meant), (KICK_STEP as u64 + 2) / 2);
         assert_eq!(registry.kick(is_meant), 0, "they are told already");
+        assert_eq!(registry.leaving(|_| true), (KICK_STEP as u64 + 2) / 2, "w22: until they have left");
         assert_eq!(seats[1].stopped().await, Stop::Kicked);
         assert!(seats[0].stop.borrow().is_none());
         seats[0].set_login(None);

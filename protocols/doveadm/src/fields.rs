@@ -24,6 +24,11 @@ impl FieldReader {
         Self(tab::split(line).map(|field| field.into_owned()).collect::<Vec<_>>().into_iter())
     }
 
+    /// Fields that are unescaped already.
+    pub(crate) fn of(fields: Vec<Vec<u8>>) -> Self {
+        Self(fields.into_iter())
+    }
+
     pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
         self.0.next()
     }
@@ -46,6 +51,11 @@ impl FieldReader {
     /// All fields not read yet.
     pub(crate) fn rest(self) -> Vec<Vec<u8>> {
         self.0.collect()
+    }
+
+    /// All fields not read yet; none are left.
+    pub(crate) fn all(&mut self) -> Vec<Vec<u8>> {
+        self.0.by_ref().collect()
     }
 
     /// How many fields are not read yet.

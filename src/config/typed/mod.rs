@@ -17,7 +17,11 @@ mod view;
 
 pub(crate) use view::View;
 
-use super::{grammar::Block, report::Report, settings::Settings};
+use super::{
+    grammar::Block,
+    report::Report,
+    settings::{AdminSettings, Settings},
+};
 
 /// The settings of the whole program. They are worth something only if the report has no errors.
 pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
@@ -36,4 +40,10 @@ pub(crate) fn settings(root: &Block, report: &mut Report) -> Settings {
         proxy_header: listener::proxy_header(&view),
         listeners: listener::listeners(root, report),
     }
+}
+
+/// The part for administrators alone.
+pub(crate) fn admin_sockets(root: &Block, report: &mut Report) -> AdminSettings {
+    let base_dir = process::process(&View::top(root), report).base_dir;
+    admin::admin(root, &base_dir, report)
 }

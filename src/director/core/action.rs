@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::{FlushId, Host, Moment, Origin, SessionKey, UserHash, UserKey};
+use super::{DrainState, FlushId, Host, Moment, Origin, SessionKey, UserHash, UserKey};
 
 /// What the world around has to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,40 @@ pub enum Action {
         ip: IpAddr,
         /// How many.
         sessions: u32,
+    },
+    /// Tell: the sessions of a user are ended, as somebody wants it; the mapping stays.
+    UserKicked {
+        /// Whose.
+        user: UserKey,
+        /// Where.
+        ip: IpAddr,
+        /// How many.
+        sessions: u32,
+        /// Who wants it.
+        origin: Origin,
+    },
+    /// Tell: a user who had no mapping has one, as somebody wants it.
+    UserMapped {
+        /// Who.
+        user: UserKey,
+        /// Where.
+        ip: IpAddr,
+        /// Why.
+        cause: Cause,
+    },
+    /// Tell: a backend is being drained.
+    DrainStarted {
+        /// Which one.
+        ip: IpAddr,
+        /// Who wants it.
+        origin: Origin,
+    },
+    /// Tell: a drain does something else now.
+    DrainChanged {
+        /// Of which backend.
+        ip: IpAddr,
+        /// What.
+        state: DrainState,
     },
     /// Tell: a flush has begun, or waits behind others.
     FlushStarted {
@@ -128,6 +162,8 @@ pub enum Cause {
     Moved(Origin),
     /// A flush of the backend before.
     Flushed(Origin),
+    /// A drain of the backend before.
+    Drained(Origin),
     /// [`super::Operation::MapUser`].
     Mapped(Origin),
 }
@@ -182,6 +218,7 @@ impl fmt::Display for Cause {
             Self::Hashed => f.write_str("by hash"),
             Self::Moved(origin) => write!(f, "moved by {origin}"),
             Self::Flushed(origin) => write!(f, "flushed by {origin}"),
+            Self::Drained(origin) => write!(f, "drained by {origin}"),
             Self::Mapped(origin) => write!(f, "mapped by {origin}"),
         }
     }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Action, Cause, Core, Operation, OperationError, Origin, UserHash, UserKey, backends::HostNumber,
-    moves::Reason,
+    Action, Cause, Core, DrainEnd, Operation, OperationError, Origin, UserHash, UserKey,
+    backends::HostNumber, moves::Reason,
 };
 
 impl Core {
@@ -19,18 +19,16 @@ impl Core {
                 self.add_host(origin, ip, hostname, tag, vhosts)
             }
             Operation::SetVhosts { ip, vhosts } => self.set_vhosts(origin, ip, vhosts),
-            Operation::Up { ip } => self.set_up(origin, ip, true),
+            Operation::Up { ip } => self.bring_up(origin, ip),
             Operation::Down { ip } => self.set_up(origin, ip, false),
             Operation::RemoveHost { ip } => self.remove_host(origin, ip),
             Operation::SetTag { ip, tag } => self.set_tag(origin, ip, tag),
             Operation::MoveUser { user, ip } => self.move_user(origin, user, ip),
             Operation::MapUser { user, ip } => self.map_user(origin, user, ip),
             Operation::LoadUser { user, ip } => self.load_user(origin, user, ip),
-            Operation::KickUser { user } => Ok(self.kick(user)),
+            Operation::KickUser { user } => Ok(self.kick(origin, user)),
             Operation::FlushHost { ip, flush } => {
-                if !self.backends.numbers(ip).into_iter().any(|number| self.is_in_use(number)) {
-                    return Err(OperationError::UnknownHost(ip));
-                }
+                self.check_in_use(ip)?;
                 self.flush(origin, [ip].into(), None, flush)
             }
             Operation::FlushAll { tag, flush } => {
@@ -40,6 +38,8 @@ impl Core {
                 self.flush(origin, ips, tag, flush)
             }
             Operation::StopFlush { flush } => self.stop_flush(flush),
+            Operation::Drain { ip, draining } => self.drain(origin, ip, draining),
+            Operation::StopDrain { ip, restore } => self.stop_drain(origin, ip, restore),
             Operation::FlushDone { run, success } => Ok(self.flush_done(run, success)),
         }
     }
@@ -54,7 +54,9 @@ impl Core {
         let cause = Cause::Moved(origin);
         let mut actions = Vec::new();
         let Some(slot) = self.find(user) else {
-            return Ok(self.map(user, number, cause));
+            actions.push(Action::UserMapped { user, ip, cause });
+            actions.extend(self.map(user, number, cause));
+            return Ok(actions);
         };
         match self.moves.get(user) {
             Some(moving) if moving.is_stuck() => self.redirect_move(slot, number, cause, &mut actions),
@@ -116,13 +118,42 @@ impl Core {
     }
 
     /// A backend of the table, and the user under its tag.
-    fn resident_of(&self, ip: IpAddr, hash: UserHash) -> Result<(HostNumber, UserKey), OperationError> {
+    pub(super) fn resident_of(
+        &self,
+        ip: IpAddr,
+        hash: UserHash,
+    ) -> Result<(HostNumber, UserKey), OperationError> {
         let number = self.backends.number(ip).ok_or(OperationError::UnknownHost(ip))?;
         let tag = self.backends.row(number).ok_or(OperationError::UnknownHost(ip))?.tag;
         Ok((number, UserKey { tag, hash }))
     }
 
-    fn kick(&self, hash: UserHash) -> Vec<Action> {
-        self.backends.tags().flat_map(|(_, tag)| self.kicks(UserKey { tag, hash })).collect()
+    fn kick(&self, origin: Origin, hash: UserHash) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (_, tag) in self.backends.tags() {
+            let user = UserKey { tag, hash };
+            let before = actions.len();
+            actions.extend(self.kicks(user));
+            let sessions = u32::try_from(actions.len() - before).unwrap_or(u32::MAX);
+            let row = self.users.find(user).and_then(|slot| self.users.row(slot));
+            let host = row.and_then(|row| self.backends.row(row.host)).map(|row| row.host.ip);
+            let told = host.filter(|_| sessions > 0);
+            actions.extend(told.map(|ip| Action::UserKicked { user, ip, sessions, origin }));
+        }
+        actions
+    }
+
+    /// A person who brings a backend up wants it to be used.
+    fn bring_up(&mut self, origin: Origin, ip: IpAddr) -> Result<Vec<Action>, OperationError> {
+        let mut actions = self.set_up(origin, ip, true)?;
+        if origin == Origin::Operator && !actions.is_empty() {
+            self.end_drain(ip, DrainEnd::BackInUse(origin), &mut actions);
+        }
+        Ok(actions)
+    }
+
+    pub(super) fn check_in_use(&self, ip: IpAddr) -> Result<(), OperationError> {
+        let is_in_use = self.backends.numbers(ip).into_iter().any(|number| self.is_in_use(number));
+        if is_in_use { Ok(()) } else { Err(OperationError::UnknownHost(ip)) }
     }
 }

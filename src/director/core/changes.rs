@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use super::{
-    Action, Core, HOSTS_MAX, Host, Hosts, OperationError, Origin, Ring, TAGS_MAX, Table, VHOSTS_MAX,
+    Action, Core, HOSTS_MAX, Host, Hosts, OperationError, Origin, Ring, Rules, TAGS_MAX, Table, VHOSTS_MAX,
     hosts::VHOSTS_DEFAULT,
 };
 
@@ -93,10 +93,7 @@ impl Core {
 
     pub(super) fn configure(&mut self, origin: Origin, table: Table) -> Outcome {
         let renamed = table.rules.naming != self.rules.naming;
-        // Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger.
-        if renamed && (!self.sessions.is_empty() || self.moves.len() > 0) {
-            return Err(OperationError::NamingInUse);
-        }
+        self.check_naming(&table.rules)?;
         if table.rules.expire != self.rules.expire {
             self.expiry.change(self.now, table.rules.expire);
         }
@@ -120,6 +117,12 @@ impl Core {
         actions.extend(self.differences());
         actions.push(Action::WakeAll);
         Ok(actions)
+    }
+
+    /// Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger.
+    pub(super) fn check_naming(&self, rules: &Rules) -> Result<(), OperationError> {
+        let in_use = self.session_count() > 0 || self.moves.len() > 0;
+        if in_use && rules.naming != self.rules.naming { Err(OperationError::NamingInUse) } else { Ok(()) }
     }
 
     /// Where the table is not as the file has it, so that nobody wonders.
@@ -165,7 +168,12 @@ impl Core {
     }
 
     /// Changes a backend that stays what it is for its users.
-    fn change_host(&mut self, origin: Origin, ip: IpAddr, change: impl FnOnce(&mut Host)) -> Vec<Action> {
+    pub(super) fn change_host(
+        &mut self,
+        origin: Origin,
+        ip: IpAddr,
+        change: impl FnOnce(&mut Host),
+    ) -> Vec<Action> {
         let Some((before, after)) = self.backends.change(ip, change) else { return Vec::new() };
         if before == after {
             return Vec::new();

@@ -73,6 +73,12 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
+    /// True while a flush walks over the users of a backend.
+    pub(super) fn is_walking(&self, number: HostNumber) -> bool {
+        let first = self.queue.front().and_then(|id| self.by_id.get(id));
+        first.and_then(|flush| flush.walk).is_some_and(|(at, _)| at == number)
+    }
+
     /// Counts a move that has begun.
     pub(super) fn note_start(&mut self, flush: FlushId) {
         if let Some(flush) = self.by_id.get_mut(&flush) {

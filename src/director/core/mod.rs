@@ -10,9 +10,12 @@
 //! performed in order.
 
 mod action;
+mod activity;
 mod apply;
 mod backends;
 mod changes;
+mod draining;
+mod drains;
 mod flush;
 mod hash;
 mod hosts;
@@ -21,6 +24,8 @@ mod mail_servers;
 mod moves;
 mod moving;
 mod operation;
+mod pace;
+mod plan;
 mod ring;
 mod saved;
 mod time;
@@ -34,7 +39,13 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use action::{Action, Cause, FlushProgram, FlushRun, Movement, Wait};
+pub use activity::{Activity, AllQuiet};
 use backends::{Backends, HostNumber};
+use drains::Drains;
+pub use drains::{
+    DRAIN_GRACE, DRAIN_GRACE_MAX, DRAIN_PAUSE, DRAIN_PER_SEC, DRAIN_QUIET, DRAINS_MAX, DrainEnd,
+    DrainProgress, DrainState, Draining,
+};
 use flush::Flushes;
 pub use flush::{FLUSHES_MAX, FlushId, FlushProgress};
 pub use hash::{Naming, UserHash};
@@ -45,6 +56,7 @@ pub use moves::{FLUSH_PROGRAM_TIME, MOVE_TIME};
 pub use operation::{
     Flushing, HOSTS_MAX, Operation, OperationError, Origin, Rules, TAGS_MAX, Table, VHOSTS_MAX,
 };
+pub use plan::{Plan, PlanCount, PlanRow, Planner};
 pub use ring::Ring;
 pub use saved::{
     CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges,
@@ -82,6 +94,8 @@ pub struct Placed {
     pub host: Arc<Host>,
     /// Why the user is there.
     pub cause: Cause,
+    /// The mapping is new.
+    pub fresh: bool,
 }
 
 /// The tables of one director.
@@ -98,8 +112,7 @@ pub struct Core {
     sessions_so_far: u64,
     moves: Moves,
     flushes: Flushes,
-    /// The backends are not as they were last written down.
-    hosts_changed: bool,
+    drains: Drains,
     /// The latest time that was told. A clock that goes back stands still here.
     now: Moment,
 }
@@ -127,7 +140,7 @@ impl Core {
             sessions_so_far: 0,
             moves: Moves::default(),
             flushes: Flushes::default(),
-            hosts_changed: false,
+            drains: Drains::default(),
             now,
         }
     }
@@ -137,7 +150,8 @@ impl Core {
     pub fn place(&mut self, now: Moment, tag: &[u8], hash: UserHash) -> Result<Placed, Wait> {
         self.set_time(now);
         let user = UserKey { tag: self.backends.tag(tag).ok_or(Wait::NoHost)?, hash };
-        let slot = match self.find(user) {
+        let known = self.find(user);
+        let slot = match known {
             Some(slot) => slot,
             None => {
                 let number = self.backends.hashed(tag, hash).ok_or(Wait::NoHost)?;
@@ -155,7 +169,7 @@ impl Core {
         let session = SessionKey { user, number: self.sessions_so_far };
         self.users.enter(slot);
         self.sessions.insert(session);
-        Ok(Placed { session, host, cause })
+        Ok(Placed { session, host, cause, fresh: known.is_none() })
     }
 
     /// A session has ended, or its login failed. A user without sessions keeps the backend for a while, unless it
@@ -192,14 +206,21 @@ impl Core {
         }
     }
 
-    /// What the passing of time does: expired mappings are forgotten, moves and flushes go on. At most some
-    /// [`STEP_USERS_MAX`] users of each kind; [`Core::next_step`] tells if more is to be done.
+    /// What the passing of time does: expired mappings are forgotten, moves, flushes and drains go on. At most some
+    /// [`STEP_USERS_MAX`] users of each kind; [`Core::next_step`] tells if more is to be done. To drains all sessions
+    /// are quiet.
     pub fn step(&mut self, now: Moment) -> Vec<Action> {
+        self.step_among(now, &AllQuiet)
+    }
+
+    /// [`Core::step`], where `activity` tells drains whom to move first.
+    pub fn step_among(&mut self, now: Moment, activity: &dyn Activity) -> Vec<Action> {
         self.set_time(now);
         let mut actions = Vec::new();
         self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
         self.advance_moves(STEP_USERS_MAX, &mut actions);
         self.advance_flushes(STEP_USERS_MAX, &mut actions);
+        self.advance_drains(STEP_USERS_MAX, activity, &mut actions);
         self.drop_empty_backends();
         actions
     }
@@ -208,7 +229,7 @@ impl Core {
     pub fn next_step(&self) -> Option<Moment> {
         let flush = self.flush_can_go_on().then_some(self.now);
         let expiry = self.users.next_expiry(self.expiry);
-        [flush, expiry, self.moves.next_deadline()].into_iter().flatten().min()
+        [flush, expiry, self.moves.next_deadline(), self.next_drain_step()].into_iter().flatten().min()
     }
 
     /// Changes the tables. All or nothing.
@@ -219,8 +240,10 @@ impl Core {
         operation: Operation,
     ) -> Result<Vec<Action>, OperationError> {
         self.set_time(now);
-        self.hosts_changed |= operation.is_about_hosts();
-        let outcome = self.perform(origin, operation);
+        let mut outcome = self.perform(origin, operation);
+        if let Ok(actions) = &mut outcome {
+            self.end_contradicted_drains(origin, actions);
+        }
         self.drop_empty_backends();
         outcome
     }

@@ -39,6 +39,13 @@ pub(super) enum Phase {
     Delay,
 }
 
+/// Moves away from one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Away {
+    pub(super) moving: u64,
+    pub(super) stuck: u64,
+}
+
 /// Why a move is made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reason {
@@ -51,6 +58,8 @@ pub(super) struct Reason {
 pub(super) struct Moves {
     by_user: BTreeMap<UserKey, Move>,
     timers: BTreeSet<(Moment, UserKey)>,
+    /// The moves away from each address; no zeros.
+    away: BTreeMap<IpAddr, Away>,
     stuck: usize,
     runs_so_far: u64,
     /// Whose move is not as it was last written down.
@@ -88,9 +97,9 @@ impl Moves {
     pub(super) fn set(&mut self, user: UserKey, moving: Move) {
         self.changed.note(user);
         self.timers.insert((moving.deadline, user));
-        self.stuck += usize::from(moving.is_stuck());
+        self.count(&moving, 1);
         if let Some(before) = self.by_user.insert(user, moving.clone()) {
-            self.stuck -= usize::from(before.is_stuck());
+            self.count(&before, -1);
             if before.deadline != moving.deadline {
                 self.timers.remove(&(before.deadline, user));
             }
@@ -100,9 +109,25 @@ impl Moves {
     pub(super) fn remove(&mut self, user: UserKey) -> Option<Move> {
         let moving = self.by_user.remove(&user)?;
         self.timers.remove(&(moving.deadline, user));
-        self.stuck -= usize::from(moving.is_stuck());
         self.changed.note(user);
+        self.count(&moving, -1);
         Some(moving)
+    }
+
+    /// The moves away from an address.
+    pub(super) fn away_from(&self, ip: IpAddr) -> Away {
+        self.away.get(&ip).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, moving: &Move, difference: isize) {
+        let stuck = if moving.is_stuck() { difference } else { 0 };
+        self.stuck = self.stuck.saturating_add_signed(stuck);
+        let away = self.away.entry(moving.from.ip).or_default();
+        away.moving = away.moving.saturating_add_signed(difference as i64);
+        away.stuck = away.stuck.saturating_add_signed(stuck as i64);
+        if away.moving == 0 {
+            self.away.remove(&moving.from.ip);
+        }
     }
 
     /// A number for a run of the flush program.
@@ -116,6 +141,15 @@ impl Moves {
         let timers: BTreeSet<_> = self.iter().map(|(user, moving)| (moving.deadline, user)).collect();
         let stuck = self.by_user.values().filter(|moving| moving.is_stuck()).count();
         let mut found = Vec::new();
+        let mut away: BTreeMap<IpAddr, Away> = BTreeMap::new();
+        for moving in self.by_user.values() {
+            let away = away.entry(moving.from.ip).or_default();
+            away.moving += 1;
+            away.stuck += u64::from(moving.is_stuck());
+        }
+        if away != self.away {
+            found.push(format!("moves away are {:?}, counted {away:?}", self.away));
+        }
         if timers != self.timers || stuck != self.stuck {
             found.push(format!(
                 "timers {:?} and {} stuck for moves {:?}",

@@ -116,6 +116,7 @@ impl Core {
         let Move { from, cause, flush, .. } = moving;
         actions.push(Action::MoveEnded(Movement { user: key, from: from.ip, to, sessions: 0, cause }));
         actions.push(Action::Wake { user: key.hash });
+        self.drains.note_moved(from.ip, to);
         if let Some(flush) = flush {
             actions.extend(self.flushes.note_end(flush));
         }

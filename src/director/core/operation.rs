@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use thiserror::Error;
 
-use super::{FlushId, FlushRun, Host, Naming, UserHash};
+use super::{Draining, FlushId, FlushRun, Host, Naming, UserHash};
 
 /// Most vhosts of a backend, as in the reference (spec/director.md 4.1).
 pub const VHOSTS_MAX: u32 = 1000;
@@ -137,6 +137,22 @@ pub enum Operation {
         /// Which one.
         flush: FlushId,
     },
+    /// Empties a backend for good (10, W41): it gets no new users as soon as another one of its tag is usable, its users
+    /// are moved away, and [`super::DrainState::Safe`] is told. If it is being drained already, that drain goes on with
+    /// these limits. Whoever gives the backend a weight again, or as a person brings it up, ends the drain.
+    Drain {
+        /// Which backend; a removed one that still has users can be named too.
+        ip: IpAddr,
+        /// How.
+        draining: Draining,
+    },
+    /// Ends a drain. Moves under way go on.
+    StopDrain {
+        /// Of which backend.
+        ip: IpAddr,
+        /// Give the backend the weight it had before.
+        restore: bool,
+    },
     /// The flush program has ended (4.8). An answer that nobody waits for any more changes nothing.
     FlushDone {
         /// Which run.
@@ -144,29 +160,6 @@ pub enum Operation {
         /// It said `+`: logins need not wait for the kick delay.
         success: bool,
     },
-}
-
-impl Operation {
-    /// False if all backends stay what they are.
-    pub(super) fn is_about_hosts(&self) -> bool {
-        match self {
-            Self::MoveUser { .. }
-            | Self::MapUser { .. }
-            | Self::LoadUser { .. }
-            | Self::KickUser { .. }
-            | Self::StopFlush { .. }
-            | Self::FlushDone { .. } => false,
-            Self::Configure(_)
-            | Self::AddHost { .. }
-            | Self::SetVhosts { .. }
-            | Self::Up { .. }
-            | Self::Down { .. }
-            | Self::RemoveHost { .. }
-            | Self::SetTag { .. } => true,
-            // A forced flush gives backends new numbers.
-            Self::FlushHost { .. } | Self::FlushAll { .. } => true,
-        }
-    }
 }
 
 /// How users are moved off a backend.
@@ -230,7 +223,7 @@ pub enum OperationError {
     /// The user has sessions on another backend, and nobody is to be kicked.
     #[error("User has sessions on {0}")]
     InUse(IpAddr),
-    /// A flush that may move nobody.
+    /// A flush or drain that may move nobody.
     #[error("the number of parallel moves must be at least 1")]
     NoParallelMoves,
     /// No such flush, or it has ended.
@@ -239,6 +232,18 @@ pub enum OperationError {
     /// More than [`super::FLUSHES_MAX`] at once.
     #[error("too many flushes at once")]
     TooManyFlushes,
+    /// A drain that may move nobody.
+    #[error("the number of moves in a second must be at least 1")]
+    NoMovesPerSecond,
+    /// More than [`super::DRAIN_GRACE_MAX`].
+    #[error("the grace for busy sessions is too long")]
+    GraceTooLong,
+    /// The backend is not being drained.
+    #[error("{0}: is not being drained")]
+    UnknownDrain(IpAddr),
+    /// More than [`super::DRAINS_MAX`] at once.
+    #[error("too many drains at once")]
+    TooManyDrains,
     /// More than [`HOSTS_MAX`] backends.
     #[error("too many backends")]
     TooManyHosts,

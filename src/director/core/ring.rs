@@ -51,6 +51,11 @@ impl Ring {
         }
     }
 
+    /// True if users with this tag can be anywhere but there.
+    pub(super) fn has_other(&self, tag: &[u8], ip: IpAddr) -> bool {
+        self.0.get(tag).is_some_and(|points| points.iter().any(|point| point.ip != ip))
+    }
+
     /// The backend of a user among the hosts with this tag; `None` if none of them is usable.
     pub fn lookup(&self, tag: &[u8], user: UserHash) -> Option<IpAddr> {
         let points = self.0.get(tag)?;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Cause, Core, FlushProgress, Host, Hosts, Moment, Naming, Origin, SessionKey, UserHash, UserKey, Wait,
-    users::User,
+    backends::HostNumber, users::User,
 };
 
 /// One backend with its numbers.
@@ -67,9 +67,29 @@ pub struct Lookup {
     pub initial: Option<IpAddr>,
 }
 
+impl Lookup {
+    /// What a login would be told now.
+    pub fn login(&self) -> Result<IpAddr, Wait> {
+        match &self.current {
+            Some(row) => row.moving.map_or(Ok(row.ip), |moving| Err(moving.wait)),
+            None => self.hashed.ok_or(Wait::NoHost),
+        }
+    }
+}
+
 /// Where a list of users goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UserCursor(pub(super) usize);
+
+impl UserCursor {
+    pub(super) const fn at(place: usize) -> Self {
+        Self(place)
+    }
+
+    pub(super) const fn place(self) -> usize {
+        self.0
+    }
+}
 
 impl Core {
     /// The hash of a user name.
@@ -101,15 +121,22 @@ impl Core {
     pub fn backend_rows(&self) -> Vec<BackendRow> {
         let current = self.hosts().iter().filter_map(|host| self.backends.number(host.ip));
         let leaving = self.backends.gone().filter(|number| self.users.census(*number).held > 0);
-        let row = |number| {
-            let (row, census) = (self.backends.row(number)?, self.users.census(number));
-            let leaving = self.backends.is_gone(number);
-            // Mappings without session mean nothing on a backend that is gone.
-            let users = if leaving { census.held } else { census.users };
-            let (host, changed) = (Arc::clone(&row.host), row.changed);
-            Some(BackendRow { host, leaving, users, held: census.held, sessions: census.sessions, changed })
-        };
-        current.chain(leaving).filter_map(row).collect()
+        current.chain(leaving).filter_map(|number| self.backend_row(number)).collect()
+    }
+
+    /// The backend to which a user is mapped.
+    pub fn backend_of(&self, user: UserKey) -> Option<BackendRow> {
+        let row = self.users.row(self.users.find(user)?)?;
+        self.backend_row(row.host)
+    }
+
+    fn backend_row(&self, number: HostNumber) -> Option<BackendRow> {
+        let (row, census) = (self.backends.row(number)?, self.users.census(number));
+        let leaving = self.backends.is_gone(number);
+        // Mappings without session mean nothing on a backend that is gone.
+        let users = if leaving { census.held } else { census.users };
+        let (host, changed) = (Arc::clone(&row.host), row.changed);
+        Some(BackendRow { host, leaving, users, held: census.held, sessions: census.sessions, changed })
     }
 
     /// Where a user is and would be, without changing anything.
@@ -155,6 +182,19 @@ impl Core {
             cause: user.cause,
             moving,
         })
+    }
+
+    /// The mappings of a user under all tags.
+    pub fn rows_of(&self, now: Moment, hash: UserHash) -> impl Iterator<Item = UserRow> {
+        let rows = self.backends.tags().filter_map(move |(_, tag)| {
+            self.users.find(UserKey { tag, hash }).and_then(|slot| self.users.row(slot))
+        });
+        rows.filter_map(move |row| self.user_row(now, row))
+    }
+
+    /// True while a user is being moved, under any tag.
+    pub fn is_moving(&self, hash: UserHash) -> bool {
+        self.backends.tags().any(|(_, tag)| self.moves.get(UserKey { tag, hash }).is_some())
     }
 
     /// The users being moved.

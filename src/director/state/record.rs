@@ -111,6 +111,7 @@ fn cause_of(word: &str) -> Option<Cause> {
     match kind {
         "moved" => Some(Cause::Moved(origin)),
         "flushed" => Some(Cause::Flushed(origin)),
+        "drained" => Some(Cause::Drained(origin)),
         "mapped" => Some(Cause::Mapped(origin)),
         _ => None,
     }
@@ -149,6 +150,7 @@ impl Fields {
             Cause::Hashed => self.word("hashed"),
             Cause::Moved(origin) => self.word(format_args!("moved-{}", word_of(origin))),
             Cause::Flushed(origin) => self.word(format_args!("flushed-{}", word_of(origin))),
+            Cause::Drained(origin) => self.word(format_args!("drained-{}", word_of(origin))),
             Cause::Mapped(origin) => self.word(format_args!("mapped-{}", word_of(origin))),
         }
     }

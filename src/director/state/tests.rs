@@ -62,10 +62,11 @@ fn origin(number: u8) -> Origin {
 }
 
 fn cause(number: u8) -> Cause {
-    match number % 4 {
+    match number % 5 {
         0 => Cause::Hashed,
         1 => Cause::Moved(origin(number / 4)),
         2 => Cause::Flushed(origin(number / 4)),
+        3 => Cause::Drained(origin(number / 4)),
         _ => Cause::Mapped(origin(number / 4)),
     }
 }

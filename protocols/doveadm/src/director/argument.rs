@@ -77,7 +77,7 @@ impl HostArgument {
 
 impl Scope {
     /// No field and an empty one are the same.
-    pub(super) fn read(fields: &mut FieldReader) -> Option<Self> {
+    pub(crate) fn read(fields: &mut FieldReader) -> Option<Self> {
         match fields.next_or_empty().as_slice() {
             b"" => Some(Self::All),
             field => ip(field).map(Self::Host),

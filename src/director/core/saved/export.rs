@@ -11,7 +11,7 @@ impl Core {
     pub fn begin_saving(&mut self) -> SavedHosts {
         self.users.changed.begin();
         self.moves.changed.begin();
-        self.hosts_changed = false;
+        self.backends.is_changed = false;
         self.saved_hosts()
     }
 
@@ -25,7 +25,10 @@ impl Core {
     /// True if something is not written down.
     pub fn has_unsaved(&self) -> bool {
         let (users, moves) = (&self.users.changed, &self.moves.changed);
-        self.hosts_changed || users.len() + moves.len() > 0 || users.is_too_much() || moves.is_too_much()
+        self.backends.is_changed
+            || users.len() + moves.len() > 0
+            || users.is_too_much()
+            || moves.is_too_much()
     }
 
     /// Takes at most `most` of the changes: they count as written down.
@@ -36,7 +39,7 @@ impl Core {
         let mut changes = Vec::new();
         while changes.len() < most {
             let Some(key) = self.moves.changed.next().or_else(|| self.users.changed.next()) else {
-                let hosts = std::mem::take(&mut self.hosts_changed).then(|| self.saved_hosts());
+                let hosts = std::mem::take(&mut self.backends.is_changed).then(|| self.saved_hosts());
                 return UnsavedChanges::Last(changes, hosts);
             };
             self.users.changed.settle(key);

@@ -81,7 +81,11 @@ fn dr_68_the_kick_delay_is_for_users_who_were_there_a_moment_ago() {
 fn dr_58_a_move_of_an_unknown_user_makes_the_mapping() {
     let mut core = Checked::three();
     let user = core.hash("foo");
-    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), [Action::Wake { user }]);
+    let actions = core.move_user("foo", "10.1.0.1").unwrap();
+    let [Action::UserMapped { user: who, ip: to, cause }, Action::Wake { .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((who.hash(), *to, *cause), (user, ip("10.1.0.1"), Cause::Moved(Origin::Operator)));
     assert_eq!(core.visit("foo"), "10.1.0.1");
     core.sleep(Duration::from_secs(EXPIRE_SECS));
     core.move_user("foo", "10.1.0.2").unwrap();
@@ -207,7 +211,9 @@ fn a_kick_does_not_touch_the_mapping_or_the_next_login() {
     core.move_user("foo", "10.1.0.1").unwrap();
     let session = core.enter("foo");
     let user = core.hash("foo");
-    assert_eq!(core.apply(Operation::KickUser { user }).unwrap(), [kick(session)]);
+    let (who, sessions, origin) = (session.user(), 1, Origin::Operator);
+    let told = Action::UserKicked { user: who, ip: ip("10.1.0.1"), sessions, origin };
+    assert_eq!(core.apply(Operation::KickUser { user }).unwrap(), [kick(session), told]);
     assert_eq!(core.visit("foo"), "10.1.0.1", "at once, beside the session that ends");
     core.release(session);
     assert_eq!(core.visit("foo"), "10.1.0.1");
@@ -290,8 +296,8 @@ fn dr_67_a_flush_program_that_hangs_is_ended() {
 #[test]
 fn dr_67_the_flush_program_does_not_run_for_unknown_users_or_without_a_target() {
     let mut core = with_program();
-    let user = core.hash("foo");
-    assert_eq!(core.move_user("foo", "10.1.0.1").unwrap(), [Action::Wake { user }]);
+    let actions = core.move_user("foo", "10.1.0.1").unwrap();
+    assert!(!actions.iter().any(|action| matches!(action, Action::RunFlush(_))), "{actions:?}");
     core.pass(KICK_DELAY_SECS);
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.2") }).unwrap();
     core.apply(Operation::SetVhosts { ip: ip("10.1.0.1"), vhosts: 0 }).unwrap();

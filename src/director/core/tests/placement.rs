@@ -184,8 +184,15 @@ fn w01_w02_a_kick_reaches_all_sessions_of_the_user_and_no_other() {
     let (first, other, second) = (core.enter("foo"), core.enter("bar"), core.enter("FOO"));
     let user = core.core.hash(b"foo");
     let blue = core.place("blue", user).unwrap();
-    let kick = |session| Action::Kick { session };
-    assert_eq!(core.apply(Operation::KickUser { user }).unwrap(), [first, second, blue].map(kick));
+    let actions = core.apply(Operation::KickUser { user }).unwrap();
+    let kicked: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Kick { session } => Some(*session),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kicked, [first, second, blue]);
     assert_eq!(core.ip(other), "10.1.0.1");
     core.release_all([first, second, blue]);
     assert_eq!(core.apply(Operation::KickUser { user }).unwrap(), []);
