@@ -1,6 +1,11 @@
 //! What an administrator wants done or looked up, and the one line that answers it (spec/director.md 6.2).
 
-use std::num::NonZeroU32;
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use homing_doveadm::{
     UserPattern,
@@ -9,7 +14,7 @@ use homing_doveadm::{
 
 use super::Access;
 use crate::{
-    director::core::{Action, Flushing, Operation, OperationError, Origin, UserHash},
+    director::core::{Action, FlushId, Flushing, Operation, OperationError, Origin, UserHash},
     session::SessionLogin,
 };
 
@@ -86,6 +91,29 @@ fn update(access: &Access, host: HostArgument, vhosts: u32) -> Reply {
     reply(retag.and_then(|()| weigh()))
 }
 
+/// The latest flush of each backend and of all, as long as it goes on: whoever waits for its end knows it by these.
+#[derive(Debug, Default)]
+pub(super) struct LatestFlushes(Mutex<BTreeMap<Option<IpAddr>, FlushId>>);
+
+impl LatestFlushes {
+    fn note(&self, access: &Access, scope: Scope, flush: FlushId) {
+        // Few go on at one time, so this has few entries, too.
+        let going_on = access.director.flushes();
+        let mut flushes = self.lock();
+        flushes.retain(|_, known| going_on.iter().any(|progress| progress.flush == *known));
+        flushes.insert(scope.host(), flush);
+    }
+
+    /// The one to wait for.
+    pub(super) fn of(&self, scope: Scope) -> Option<FlushId> {
+        self.lock().get(&scope.host()).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<IpAddr>, FlushId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Goes on without the one who asked, should the connection end.
 async fn flush(access: &Access, scope: Scope, flush: Flushing) -> Reply {
     let Ok(_place) = access.waiting.try_acquire() else { return Reply::TryAgain };
@@ -101,29 +129,32 @@ async fn flush(access: &Access, scope: Scope, flush: Flushing) -> Reply {
         })
     });
     if let Some(flush) = started {
+        access.flushes.note(access, scope, flush);
         access.director.flush_walked(flush).await;
     }
     reply(begun.map(|_| ()))
 }
 
-/// doveadm sends names here. A number may be a user's name all the same: it is one if such a user is mapped
-/// (spec/director.md 10, W23); else it is the hash that lists of users show.
+/// doveadm sends names here.
 fn look_up(access: &Access, user: &UserArgument, tag: &[u8]) -> UserPlace {
-    let by_name = || access.director.lookup(tag, access.director.hash(user.as_bytes()));
-    let lookup = match user.hash() {
-        None => by_name(),
-        Some(hash) => {
-            let named = by_name();
-            let number = || access.director.lookup(tag, UserHash::from_number(hash.0));
-            if named.current.is_some() { named } else { number() }
-        }
-    };
+    let lookup = access.director.lookup(tag, user_of(access, user, tag));
     let current = lookup.current.map(|row| (row.ip, row.expires.unix_secs()));
     UserPlace { current, hashed: lookup.hashed, initial: lookup.initial }
 }
 
+/// A number may be a user's name all the same: it is one if such a user is mapped (spec/director.md 10, W23); else it is
+/// the hash that lists of users show.
+pub(super) fn user_of(access: &Access, user: &UserArgument, tag: &[u8]) -> UserHash {
+    let named = access.director.hash(user.as_bytes());
+    let is_mapped = || access.director.lookup(tag, named).current.is_some();
+    match user.hash() {
+        Some(number) if !is_mapped() => UserHash::from_number(number.0),
+        _ => named,
+    }
+}
+
 /// doveadm sends hashes here, which it has made itself.
-fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
+pub(super) fn moved_user(access: &Access, user: &UserArgument) -> UserHash {
     let hash = user.hash().map(|hash| UserHash::from_number(hash.0));
     hash.unwrap_or_else(|| access.director.hash(user.as_bytes()))
 }

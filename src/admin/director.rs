@@ -5,7 +5,7 @@ use std::io;
 
 use homing_doveadm::director::{Request, Row, Server, ServerEvent};
 
-use super::{Access, change, rows, wire::Wire};
+use super::{Access, change, own, rows, wire::Wire};
 use crate::director::core::UserCursor;
 
 /// Until the client closes, asks something that is no request, or is idle for too long.
@@ -46,9 +46,7 @@ async fn answer(wire: &mut Wire, server: &mut Server, access: &Access, request: 
                 from = next;
             }
         }
-        Request::Own(own) => {
-            tracing::warn!(target: "homing::admin", "{} is not served by this version", own.word);
-        }
+        Request::Own(request) => own::answer(wire, server, access, &request).await?,
         request => {
             server.answer(&change::perform(access, request).await);
             return Ok(());
@@ -58,7 +56,7 @@ async fn answer(wire: &mut Wire, server: &mut Server, access: &Access, request: 
     Ok(())
 }
 
-async fn push(wire: &mut Wire, server: &mut Server, rows: Vec<Row>) -> io::Result<()> {
+pub(super) async fn push(wire: &mut Wire, server: &mut Server, rows: Vec<Row>) -> io::Result<()> {
     let mut rows = rows.into_iter();
     while !server.push_rows(&mut rows) {
         wire.send(server.poll_transmit()).await?;

@@ -6,6 +6,7 @@ mod accept;
 mod change;
 mod director;
 mod ipc;
+mod own;
 mod rows;
 mod socket;
 mod wire;
@@ -31,7 +32,7 @@ pub const IDLE_TIME: Duration = Duration::from_secs(600);
 /// How long a client may take none of an answer.
 pub const SEND_TIME: Duration = Duration::from_secs(60);
 
-/// Requests of all sockets that wait for something (the walk of a flush). Far fewer than connections, so that waiting
+/// Requests of all sockets that wait for something (the walk of a flush, the end of a move). Far fewer than connections, so that waiting
 /// leaves room for asking; a further one is answered `TRYAGAIN`.
 pub const WAITING_MAX: usize = 32;
 
@@ -44,6 +45,7 @@ struct Access {
     own: IpAddr,
     limits: Limits,
     waiting: Arc<Semaphore>,
+    flushes: Arc<change::LatestFlushes>,
 }
 
 /// The limits above; smaller in tests.
@@ -70,7 +72,8 @@ impl Admin {
     /// Answers at these sockets. `own` is the address that the list of directors shows for this one.
     pub fn serve(sockets: AdminSockets, director: Director, registry: Arc<Registry>, own: IpAddr) -> Self {
         let waiting = Arc::new(Semaphore::new(WAITING_MAX));
-        let access = Access { director, registry, own, limits: Limits::default(), waiting };
+        let (limits, flushes) = (Limits::default(), Arc::default());
+        let access = Access { director, registry, own, limits, waiting, flushes };
         let stop = CancellationToken::new();
         let serve = |socket| tokio::spawn(accept::serve(socket, access.clone(), stop.clone()));
         Self { tasks: sockets.0.into_iter().map(serve).collect(), stop }

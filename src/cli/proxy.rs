@@ -39,12 +39,12 @@ object with the user_* fields.")]
 
 /// End the sessions of users
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(after_help = format!("Examples:
   homing kick alice
   homing kick --dry-run '*@example.com'   how many sessions it would be
 
-It asks the ipc socket; `homing director kick` can also wait for the end. JSON: {\"kicked\": n}, or {\"dry_run\": true,
-\"users\": n, \"sessions\": n}.", after_long_help = EXIT_HELP)]
+It asks the ipc socket; `homing director kick` can also wait for the end. JSON: {{\"kicked\": n}}, or {{\"dry_run\": true,
+\"users\": n, \"sessions\": n}}.\n\n{EXIT_HELP}"))]
 pub(super) struct Kick {
     #[command(flatten)]
     asking: Asking,

@@ -18,7 +18,12 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment::default().after(self.unix_at_start).after(self.started.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// The moment of an instant that somebody else has read.
+    pub(super) fn at(&self, instant: Instant) -> Moment {
+        Moment::default().after(self.unix_at_start).after(instant.saturating_duration_since(self.started))
     }
 
     /// How long until then; nothing if it has passed.

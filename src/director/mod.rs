@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod foreign;
 mod history;
+mod line;
 mod names;
 mod placement;
 pub mod state;
@@ -36,6 +37,7 @@ pub use history::{
     HISTORY_HOSTS_MAX, HISTORY_PLACED_MAX, HISTORY_SHOWN_MAX, HISTORY_USERS_MAX, HistoryEntry, HostEntry,
     HostEvent, HostLook, UserEvent,
 };
+pub use line::SessionLine;
 use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;

@@ -1,11 +1,9 @@
 //! The placement of one session: while it lives the user has no other backend.
 
-use std::{net::IpAddr, sync::Arc};
-
-use tokio_util::sync::CancellationToken;
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
-    PlaceError, PlaceRequest,
+    PlaceError, PlaceRequest, SessionLine,
     core::{Host, SessionKey, Wait},
     tables::Tables,
 };
@@ -25,7 +23,7 @@ pub struct Placement {
     tables: Arc<Tables>,
     session: SessionKey,
     host: Arc<Host>,
-    kicked: CancellationToken,
+    line: SessionLine,
 }
 
 impl Placement {
@@ -35,9 +33,9 @@ impl Placement {
         request: PlaceRequest<'_>,
         place: SessionPlace,
     ) -> Result<Result<Self, Wait>, PlaceError> {
-        let (tables, kicked) = (Arc::clone(tables), CancellationToken::new());
-        let placed = tables.place(request, (place == SessionPlace::Here).then_some(&kicked))?;
-        Ok(placed.map(|placed| Self { tables, session: placed.session, host: placed.host, kicked }))
+        let (tables, line) = (Arc::clone(tables), SessionLine::default());
+        let placed = tables.place(request, (place == SessionPlace::Here).then_some(&line))?;
+        Ok(placed.map(|placed| Self { tables, session: placed.session, host: placed.host, line }))
     }
 
     /// Address of the backend.
@@ -51,8 +49,20 @@ impl Placement {
     }
 
     /// Fires when the session must end; it counts until this guard is dropped. Never fires for a foreign one.
-    pub fn kicked(&self) -> CancellationToken {
-        self.kicked.clone()
+    pub fn kicked(&self) -> SessionLine {
+        self.line.clone()
+    }
+
+    /// Bytes of the session have moved. `client_waits`: the client has said something and is not known to have been
+    /// answered. Drains move users whose sessions are between two commands first. A session of which nothing is noted is
+    /// logging in.
+    pub fn note_traffic(&self, at: Instant, client_waits: bool) {
+        self.line.note_traffic(self.tables.moment(at), client_waits);
+    }
+
+    /// A person has ended the session by other ways than the director.
+    pub fn note_kicked(&self) {
+        self.tables.note_kicked(self.session, self.host.ip);
     }
 }
 

@@ -10,18 +10,17 @@ use std::{
 
 use homing_login::UserName;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlaceError, PlaceRequest,
+    PlaceError, PlaceRequest, SessionLine,
     clock::Clock,
     core::{
-        Action, Core, Moment, Operation, OperationError, Origin, Placed, STEP_USERS_MAX, Saved, SavedHosts,
-        SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
+        Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, STEP_USERS_MAX, Saved,
+        SavedHosts, SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
     },
     foreign::ForeignKicks,
     history::History,
-    told,
+    state, told,
 };
 
 /// Longest sleep of the timer: keeps sums of times small, whatever is configured.
@@ -49,7 +48,7 @@ struct State {
     /// False without `director_mail_servers`.
     configured: bool,
     /// How to end each session; foreign ones are not among them.
-    stops: HashMap<SessionKey, CancellationToken>,
+    stops: HashMap<SessionKey, SessionLine>,
     /// When the timer comes back; never, if `None`.
     timer: Option<Moment>,
     history: History,
@@ -60,7 +59,7 @@ impl Tables {
     pub(super) fn new(table: Table, configured: bool, saved: Option<Saved>) -> Self {
         let clock = Clock::new();
         let core = match saved {
-            Some(saved) => restored(clock.now(), table, saved),
+            Some(saved) => state::restored(clock.now(), table, saved),
             None => Core::new(clock.now(), table),
         };
         let state = State { core, configured, stops: HashMap::new(), timer: None, history: History::new() };
@@ -104,19 +103,23 @@ impl Tables {
 
     /// Ends the sessions of a user but for those on one backend; the number of those that were not ending yet.
     pub(super) fn kick(&self, user: UserHash, except: Option<IpAddr>) -> u64 {
-        let state = self.lock();
+        let mut state = self.lock();
         let (core, now) = (&state.core, self.clock.now());
         let place = |session: SessionKey| {
             let tag = core.tag_of(session.user());
             core.lookup(now, tag, user).current.map(|row| row.ip)
         };
         let meant = core.sessions_of(user).filter(|session| except.is_none() || place(*session) != except);
-        let stops: Vec<_> = meant.filter_map(|session| state.stops.get(&session).cloned()).collect();
+        let stops = meant.filter_map(|session| Some((session, state.stops.get(&session).cloned()?)));
+        let fresh: Vec<_> = stops.filter(|(_, stop)| !stop.is_cancelled()).collect();
+        let told: Vec<_> =
+            fresh.iter().filter_map(|(session, _)| Some(kicked(*session, place(*session)?))).collect();
+        state.history.note(now, &told);
         drop(state);
-        let fresh = stops.iter().filter(|stop| !stop.is_cancelled()).count() as u64;
+        told.iter().for_each(told::tell);
         // Without the lock: sessions that wake up give their placements back.
-        stops.iter().for_each(CancellationToken::cancel);
-        fresh
+        fresh.iter().for_each(|(_, stop)| stop.cancel());
+        fresh.len() as u64
     }
 
     pub(super) fn sooner(&self) -> Arc<Notify> {
@@ -134,7 +137,7 @@ impl Tables {
     pub(super) fn place(
         &self,
         request: PlaceRequest<'_>,
-        stop: Option<&CancellationToken>,
+        stop: Option<&SessionLine>,
     ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
@@ -156,6 +159,16 @@ impl Tables {
             tracing::debug!("user hash {}: placed on {ip} {cause}", user.hash());
         }
         Ok(Ok(placed))
+    }
+
+    /// The moment of an instant.
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        self.clock.at(at)
+    }
+
+    /// A person has ended a session by other ways.
+    pub(super) fn note_kicked(&self, session: SessionKey, ip: IpAddr) {
+        self.lock().history.note(self.clock.now(), &[kicked(session, ip)]);
     }
 
     /// The user was heard of: mappings live on, none is made.
@@ -182,7 +195,8 @@ impl Tables {
     pub(super) fn step(&self) -> Option<Instant> {
         let mut state = self.lock();
         let now = self.clock.now();
-        let actions = state.core.step(now);
+        let State { core, stops, .. } = &mut *state;
+        let actions = core.step_among(now, &Lines(stops));
         let next = state.core.next_step();
         state.timer = next;
         self.perform(state, now, &actions);
@@ -227,7 +241,7 @@ impl Tables {
         }
         drop(state);
         actions.iter().for_each(told::tell);
-        stops.iter().for_each(CancellationToken::cancel);
+        stops.iter().for_each(SessionLine::cancel);
         self.foreign_kicks.add(foreign);
         if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
             self.wakes.send_replace(());
@@ -247,7 +261,7 @@ impl Tables {
         if is_sooner {
             self.sooner.notify_one();
         }
-        if actions.iter().any(is_pressing) {
+        if actions.iter().any(state::is_pressing) {
             self.soon.notify_one();
         }
     }
@@ -310,42 +324,17 @@ impl Tables {
     }
 }
 
-fn restored(now: Moment, table: Table, saved: Saved) -> Core {
-    let (core, counts, told) = Core::restored(now, table, saved);
-    told.iter().for_each(told::tell);
-    tracing::info!(
-        "state of the last run taken over; users: {}, of them being moved: {}, expired meanwhile: {}, without backend: {}",
-        counts.users,
-        counts.moving,
-        counts.expired,
-        counts.dropped
-    );
-    core
+/// One session was ended by a person.
+fn kicked(session: SessionKey, ip: IpAddr) -> Action {
+    Action::UserKicked { user: session.user(), ip, sessions: 1, origin: Origin::Operator }
 }
 
-/// Changes of backends and moves, which no hash brings back.
-fn is_pressing(action: &Action) -> bool {
-    match action {
-        Action::MoveStarted(_)
-        | Action::MoveEnded(_)
-        | Action::UserMapped { .. }
-        | Action::UsersForgotten { .. }
-        | Action::HostAdded { .. }
-        | Action::HostChanged { .. }
-        | Action::HostRemoved { .. } => true,
-        Action::Kick { .. }
-        | Action::Wake { .. }
-        | Action::WakeAll
-        | Action::RunFlush(_)
-        | Action::AbortFlush { .. }
-        | Action::Stuck { .. }
-        | Action::UserKicked { .. }
-        | Action::DrainStarted { .. }
-        | Action::DrainChanged { .. }
-        | Action::FlushStarted { .. }
-        | Action::FlushWalked { .. }
-        | Action::FlushEnded { .. }
-        | Action::HostDiffers { .. } => false,
+/// How busy the sessions are that this program forwards. Of others nothing is known, so they count as quiet.
+struct Lines<'a>(&'a HashMap<SessionKey, SessionLine>);
+
+impl Activity for Lines<'_> {
+    fn quiet_since(&self, session: SessionKey) -> Option<Moment> {
+        self.0.get(&session).map_or(Some(Moment::default()), SessionLine::quiet_since)
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
     io,
     pin::pin,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -99,10 +99,24 @@ pub struct End {
     pub backend: Option<Transport>,
 }
 
+/// Bytes have moved, or the session has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// When.
+    pub at: Instant,
+    /// The client has said something, or is owed something: as far as can be seen without knowing the dialect, it is not
+    /// between two commands.
+    pub client_waits: bool,
+}
+
+/// Who wants to hear of that. Called whenever bytes have moved, so it has to be quick.
+pub type OnBeat<'a> = &'a (dyn Fn(Beat) + Sync);
+
 /// What the ways of moving bytes need.
 #[derive(Clone, Copy)]
 struct Means<'a> {
     counters: &'a Counters,
+    on_beat: OnBeat<'a>,
     pipes: &'a PipePool,
     /// [`PEER_QUIET_MAX`].
     quiet_max: Duration,
@@ -112,9 +126,14 @@ struct Means<'a> {
 
 /// Forwards until one side ends or `stop` says so; `stop` is heeded at any time, also while a peer does not read.
 /// Dropping the future closes both connections.
-pub async fn forward(ends: Ends, stop: impl Future<Output = Stop>, counters: &Counters) -> End {
+pub async fn forward(
+    ends: Ends,
+    stop: impl Future<Output = Stop>,
+    on_beat: OnBeat<'_>,
+    counters: &Counters,
+) -> End {
     let pipes = PipePool::shared();
-    let means = Means { counters, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
+    let means = Means { counters, on_beat, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
     forward_by(means, ends, stop).await
 }
 

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    End, EndedBy, Ends, Means, Stop,
+    Beat, End, EndedBy, Ends, Means, Stop,
     counters::Live,
     direction::{Direction, Over},
 };
@@ -86,6 +86,8 @@ impl<'a> Pair<'a> {
             // which reports better.
             let _ = side.socket().set_nodelay(true);
         }
+        let (last_moved, client_waits) = (Instant::now(), !to_backend.is_empty() || !to_client.is_empty());
+        (means.on_beat)(Beat { at: last_moved, client_waits });
         Self {
             means,
             client,
@@ -97,7 +99,7 @@ impl<'a> Pair<'a> {
             by: None,
             error: None,
             client_broke: false,
-            last_moved: Instant::now(),
+            last_moved,
             patience: None,
             _live: means.counters.enter(),
         }
@@ -105,11 +107,14 @@ impl<'a> Pair<'a> {
 
     /// Moves bytes; ready when the session is over.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let moved = self.moved();
+        let (up, down) = (self.up.moved(), self.down.moved());
         self.poll_up(cx);
         self.poll_down(cx);
-        if self.moved() != moved {
+        let client_spoke = self.up.moved() != up;
+        if client_spoke || self.down.moved() != down {
             self.last_moved = Instant::now();
+            let client_waits = client_spoke || !self.down.is_at_boundary();
+            (self.means.on_beat)(Beat { at: self.last_moved, client_waits });
         }
         if self.is_over() { Poll::Ready(()) } else { self.poll_patience(cx) }
     }
@@ -155,10 +160,6 @@ impl<'a> Pair<'a> {
         self.down_stage == Stage::Moving
             && self.down.is_at_boundary()
             && waiting().is_ok_and(|count| count == 0)
-    }
-
-    fn moved(&self) -> u64 {
-        self.up.moved() + self.down.moved()
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) {

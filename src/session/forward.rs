@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     director::Placement,
-    forwarding::{self, EndedBy, Ends},
+    forwarding::{self, Beat, EndedBy, Ends},
     observe::ProxyReason,
     transport::{CLOSING_TIME_HURRIED, CLOSING_TIME_MAX, Transport},
 };
@@ -32,7 +32,10 @@ pub(super) async fn run(handover: Handover) {
     let stop = async {
         let (reason, farewell) = tokio::select! {
             stop = seat.stopped() => match stop {
-                Stop::Kicked => (ProxyReason::KickedByAdmin, None),
+                Stop::Kicked => {
+                    placement.iter().for_each(Placement::note_kicked);
+                    (ProxyReason::KickedByAdmin, None)
+                }
                 _ => (ProxyReason::ShuttingDown, farewell),
             },
             () = kicked(placement.as_ref()) => (ProxyReason::KickedViaDirector, None),
@@ -40,7 +43,10 @@ pub(super) async fn run(handover: Handover) {
         stopped = Some(reason);
         forwarding::Stop { farewell }
     };
-    let mut end = forwarding::forward(ends, stop, forwarding::counters()).await;
+    let on_beat = |beat: Beat| {
+        placement.iter().for_each(|placement| placement.note_traffic(beat.at, beat.client_waits));
+    };
+    let mut end = forwarding::forward(ends, stop, &on_beat, forwarding::counters()).await;
     if let Some((placement, backend)) = placement.zip(end.backend.take()) {
         let limit = generation.settings().director.user_kick_delay;
         tokio::spawn(leave(placement, backend, limit));

@@ -13,7 +13,6 @@ use homing_login::{
     BackendFailure, ClientIdentity, Decision, FailureClass, OkReply, ProxyTarget, Refusal, RefusalKind,
 };
 use homing_sasl::CLIENT_MECHANISMS;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Generation, Shared,
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     backend::{Backends, LoginOutcome, LoginRequest},
-    director::{Director, PlaceError, PlaceRequest, Placement},
+    director::{Director, PlaceError, PlaceRequest, Placement, SessionLine},
     observe::ProxyDestination,
     transport::Transport,
 };
@@ -134,7 +133,7 @@ impl Login {
     }
 
     /// Fires when the director wants the session to end.
-    pub(super) fn kicked(&self) -> Option<CancellationToken> {
+    pub(super) fn kicked(&self) -> Option<SessionLine> {
         self.placement.as_ref().map(Placement::kicked)
     }
 

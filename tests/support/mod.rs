@@ -12,3 +12,4 @@ pub mod fake_backend;
 pub mod homing;
 pub mod ledger;
 pub mod mail_client;
+pub mod site;

@@ -23,7 +23,7 @@ use crate::cli::{
   homing director explain alice --json | jq '.events[-1]'
 
 It changes nothing, so alice may be somebody who was never here. JSON: {user, tag, hash, current, moving, hashed, initial,
-why, sessions, events}: current null or {ip, since, cause, sessions, expires}, moving null or {to, cause, wait}, sessions
+why, notes, sessions, events}: current null or {ip, since, cause, sessions, expires}, moving null or {to, cause, wait}, sessions
 as `homing who` has them, events [{msecs, text}] with the latest last, times in Unix seconds or milliseconds.")]
 pub(super) struct Explain {
     /// Name of a user, or the hash that lists show
@@ -49,6 +49,7 @@ struct Explanation {
     current: Option<CurrentRow>,
     moving: Option<MovingRow>,
     ring: Option<RingRow>,
+    notes: Vec<String>,
     sessions: Vec<SessionRow>,
     events: Vec<EventRow>,
 }
@@ -56,14 +57,15 @@ struct Explanation {
 impl Explanation {
     fn of(user: String, tag: String, rows: Vec<Row>) -> Self {
         let (hash, current, moving, ring) = (None, None, None, None);
-        let (sessions, events) = (Vec::new(), Vec::new());
-        let mut all = Self { user, tag, hash, current, moving, ring, sessions, events };
+        let (notes, sessions, events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { user, tag, hash, current, moving, ring, notes, sessions, events };
         for row in rows {
             match row {
                 Row::Hash(row) => all.hash = Some(row),
                 Row::Current(row) => all.current = Some(row),
                 Row::Moving(row) => all.moving = Some(row),
                 Row::Ring(row) => all.ring = Some(row),
+                Row::Note(text) => all.notes.push(text),
                 Row::Session(row) => all.sessions.push(row),
                 Row::Event(row) => all.events.push(row),
                 _ => {}
@@ -101,6 +103,7 @@ impl Explanation {
             add("initial", shown(ring.initial));
             add("login", ring.why.clone());
         }
+        self.notes.iter().for_each(|note| add("note", note.clone()));
         facts
     }
 }
@@ -146,7 +149,7 @@ impl Shown for Explanation {
         json!({
             "user": self.user, "tag": self.tag, "hash": self.hash.as_ref().map(|row| row.hash.0),
             "current": current, "moving": moving, "hashed": ring.and_then(|row| maybe(row.hashed)),
-            "initial": ring.and_then(|row| maybe(row.initial)), "why": ring.map(|row| row.why.clone()),
+            "initial": ring.and_then(|row| maybe(row.initial)), "why": ring.map(|row| row.why.clone()), "notes": self.notes,
             "sessions": self.sessions.iter().map(session).collect::<Vec<_>>(),
             "events": self.events.iter().map(event).collect::<Vec<_>>(),
         })

@@ -12,20 +12,20 @@ use crate::{
     cli::{
         exit::{EXIT_HELP, Fault},
         place::Asking,
-        show::{Form, Shown, Table, moment, name},
+        show::{Shown, Table, moment, name},
     },
     config::settings::AdminProtocol,
 };
 
 /// Show who is connected
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(after_help = format!("Examples:
   homing who
   homing who '*@example.com'
   homing who --json | jq '.sessions | length'
 
-It asks the director's socket, which `homing director` asks, too. JSON: {\"sessions\": [{user, hash, service, client,
-backend, hostname, since}]}, addresses with ports, since in Unix seconds, what is not known null.", after_long_help = EXIT_HELP)]
+It asks the director's socket, which `homing director` asks, too. JSON: {{\"sessions\": [{{user, hash, service, client,
+backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.\n\n{EXIT_HELP}"))]
 pub(in crate::cli) struct Who {
     #[command(flatten)]
     asking: Asking,

@@ -22,6 +22,10 @@ use std::{
 
 use thiserror::Error;
 
+use super::{
+    core::{Action, Core, Moment, Saved, Table},
+    told,
+};
 pub use check::check;
 pub(super) use keeper::Keeper;
 pub(super) use store::Store;
@@ -54,5 +58,45 @@ impl StateError {
     fn folder(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Folder { path, error }
+    }
+}
+
+/// Tables as the last run has left them.
+pub(super) fn restored(now: Moment, table: Table, saved: Saved) -> Core {
+    let (core, counts, told) = Core::restored(now, table, saved);
+    told.iter().for_each(told::tell);
+    tracing::info!(
+        "state of the last run taken over; users: {}, of them being moved: {}, expired meanwhile: {}, without backend: {}",
+        counts.users,
+        counts.moving,
+        counts.expired,
+        counts.dropped
+    );
+    core
+}
+
+/// Changes of backends and moves, which no hash brings back.
+pub(super) fn is_pressing(action: &Action) -> bool {
+    match action {
+        Action::MoveStarted(_)
+        | Action::MoveEnded(_)
+        | Action::UserMapped { .. }
+        | Action::UsersForgotten { .. }
+        | Action::HostAdded { .. }
+        | Action::HostChanged { .. }
+        | Action::HostRemoved { .. } => true,
+        Action::Kick { .. }
+        | Action::Wake { .. }
+        | Action::WakeAll
+        | Action::RunFlush(_)
+        | Action::AbortFlush { .. }
+        | Action::Stuck { .. }
+        | Action::UserKicked { .. }
+        | Action::DrainStarted { .. }
+        | Action::DrainChanged { .. }
+        | Action::FlushStarted { .. }
+        | Action::FlushWalked { .. }
+        | Action::FlushEnded { .. }
+        | Action::HostDiffers { .. } => false,
     }
 }

@@ -26,7 +26,7 @@ async fn ends() -> (Transport, Ends, Transport) {
 async fn the_future_is_small() {
     let (_client, ends, _backend) = ends().await;
     let counters = Counters::new();
-    let session = forward(ends, std::future::pending(), &counters);
+    let session = forward(ends, std::future::pending(), &|_| {}, &counters);
     let size = size_of_val(&session);
     assert!(size <= 1024, "{size} bytes");
 }
@@ -35,7 +35,8 @@ async fn the_future_is_small() {
 async fn idle_sessions_hold_no_pipe() {
     let counters: &'static Counters = Box::leak(Box::default());
     let pipes: &'static PipePool = Box::leak(Box::new(PipePool::new(4)));
-    let means = Means { counters, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
+    let means =
+        Means { counters, on_beat: &|_| {}, pipes, quiet_max: PEER_QUIET_MAX, stuck_max: CLIENT_STUCK_MAX };
     let large = vec![b'x'; 256 << 10];
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {

@@ -1,6 +1,11 @@
 //! One session under test with a program at either end.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rustls::{
@@ -17,7 +22,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::super::{
-    CLIENT_STUCK_MAX, Counters, End, Ends, Means, PEER_QUIET_MAX, PipePool, Stop, forward_by,
+    Beat, CLIENT_STUCK_MAX, Counters, End, Ends, Means, PEER_QUIET_MAX, PipePool, Stop, forward_by,
 };
 use crate::transport::Transport;
 
@@ -66,6 +71,8 @@ pub(super) struct Running {
     pub(super) stop: Option<oneshot::Sender<Stop>>,
     pub(super) counters: &'static Counters,
     pub(super) pipes: &'static PipePool,
+    /// All that was told.
+    pub(super) beats: &'static Mutex<Vec<Beat>>,
     forwarding: JoinHandle<End>,
 }
 
@@ -81,7 +88,9 @@ impl Rig {
         };
         let counters: &'static Counters = Box::leak(Box::default());
         let pipes: &'static PipePool = Box::leak(Box::new(PipePool::new(self.pipes_max)));
-        let means = Means { counters, pipes, quiet_max: self.quiet_max, stuck_max: self.stuck_max };
+        let beats: &'static Mutex<Vec<Beat>> = Box::leak(Box::default());
+        let on_beat = Box::leak(Box::new(|beat| beats.lock().unwrap().push(beat)));
+        let means = Means { counters, on_beat, pipes, quiet_max: self.quiet_max, stuck_max: self.stuck_max };
         let (stop, stopped) = oneshot::channel();
         let stop_signal = async {
             match stopped.await {
@@ -90,7 +99,7 @@ impl Rig {
             }
         };
         let forwarding = tokio::spawn(forward_by(means, ends, stop_signal));
-        Running { client, backend, stop: Some(stop), counters, pipes, forwarding }
+        Running { client, backend, stop: Some(stop), counters, pipes, beats, forwarding }
     }
 }
 

@@ -95,7 +95,7 @@ async fn a_dropped_session_closes_both_sides() {
         to_client: bytes::Bytes::new(),
     };
     let counters = super::super::Counters::new();
-    let session = forward(ends, std::future::pending(), &counters);
+    let session = forward(ends, std::future::pending(), &|_| {}, &counters);
     assert!(tokio::time::timeout(Duration::from_millis(10), session).await.is_err(), "it would go on");
     assert_eq!((rest(&mut client).await, rest(&mut backend).await), (Vec::new(), Vec::new()));
     assert_eq!((counters.sessions_started(), counters.sessions_live()), (1, 0));

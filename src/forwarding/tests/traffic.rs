@@ -183,3 +183,22 @@ async fn rest_or_reset(at: &mut Transport) -> Vec<u8> {
     let _ = within(at.read_to_end(&mut buffer)).await;
     buffer
 }
+
+/// What is known of a session without knowing its dialect: whose turn it is.
+#[tokio::test]
+async fn a_beat_tells_whether_the_client_waits() {
+    let mut running = Rig::default().start().await;
+    let waits = |running: &Running| running.beats.lock().unwrap().last().map(|beat| beat.client_waits);
+    say(&mut running.client, b"a FETCH\r\n").await;
+    hear(&mut running.backend, b"a FETCH\r\n").await;
+    assert_eq!(waits(&running), Some(true));
+    say(&mut running.backend, b"* 1 FET").await;
+    hear(&mut running.client, b"* 1 FET").await;
+    assert_eq!(waits(&running), Some(true), "inside a line");
+    say(&mut running.backend, b"CH ()\r\na OK\r\n").await;
+    hear(&mut running.client, b"CH ()\r\na OK\r\n").await;
+    assert_eq!(waits(&running), Some(false));
+    let beats = running.beats.lock().unwrap();
+    assert_eq!(beats.first().map(|beat| beat.client_waits), Some(false), "nobody has said anything");
+    assert!(beats.is_sorted_by_key(|beat| beat.at), "{beats:?}");
+}

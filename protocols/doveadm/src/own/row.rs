@@ -22,7 +22,9 @@ pub enum Row {
     Ring(RingRow),
     /// Something that happened to a user.
     Event(EventRow),
-    /// Users who would go the same way.
+    /// Something else worth knowing, in words for people.
+    Note(String),
+    /// Users who would fare the same.
     Plan(PlanRow),
     /// How far a drain is.
     Drain(DrainRow),
@@ -60,6 +62,7 @@ impl Row {
             Self::Moving(row) => row.record(),
             Self::Ring(row) => row.record(),
             Self::Event(row) => row.record(),
+            Self::Note(text) => Record::new("note").show("text", text),
             Self::Plan(row) => row.record(),
             Self::Drain(row) => row.record(),
             Self::Waiting(left) => Record::new("waiting").optional("left", *left),
@@ -83,6 +86,7 @@ impl Row {
             MovingRow::WORD => Self::Moving(MovingRow::read(record)),
             RingRow::WORD => Self::Ring(RingRow::read(record)),
             EventRow::WORD => Self::Event(EventRow::read(record)?),
+            "note" => Self::Note(record.text("text")),
             PlanRow::WORD => Self::Plan(PlanRow::read(record)?),
             DrainRow::WORD => Self::Drain(DrainRow::read(record)?),
             "waiting" => Self::Waiting(record.number("left")),

@@ -89,6 +89,7 @@ fn rows() -> Vec<Row> {
         Row::Moving(MovingRow { to: None, cause: "c".to_owned(), wait: String::new() }),
         Row::Ring(RingRow { hashed: Some(ip(1)), initial: None, why: "w".to_owned() }),
         Row::Event(EventRow { msecs: 5, text: "moved".to_owned() }),
+        Row::Note("n".to_owned()),
         Row::Plan(plan(PlanEffect::Moved, Some(ip(2)))),
         Row::Plan(plan(PlanEffect::Later, None)),
         Row::Plan(PlanRow { from: None, ..plan(PlanEffect::Kept, None) }),
