@@ -6,6 +6,7 @@ mod explain;
 mod failure;
 mod plan;
 mod sessions;
+mod state;
 mod wait;
 
 use std::io;
@@ -35,6 +36,8 @@ pub(super) async fn answer(
     };
     let told = match command {
         Command::Sessions(pattern) => return sessions::list(wire, server, access, &pattern).await,
+        Command::Dump => return state::dump(wire, server, access).await,
+        Command::Load(load) => state::load(access, &load),
         Command::Words => Ok(WORDS.iter().map(|word| Row::Word((*word).to_owned())).collect()),
         Command::Hash(users) => Ok(hashes(access, users)),
         Command::Explain { user, tag } => Ok(explain::rows(access, user, &tag).await),

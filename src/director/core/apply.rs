@@ -97,17 +97,18 @@ impl Core {
         Ok(actions)
     }
 
-    /// Whether [`Operation::LoadUser`] would be refused.
-    pub fn can_load(&self, hash: UserHash, ip: IpAddr) -> Result<(), OperationError> {
+    /// Whether [`Operation::LoadUser`] would be refused; true if the user is there already.
+    pub fn can_load(&self, hash: UserHash, ip: IpAddr) -> Result<bool, OperationError> {
         let (_, user) = self.resident_of(ip, hash)?;
-        let Some(row) = self.users.find(user).and_then(|slot| self.users.row(slot)) else { return Ok(()) };
+        let row = self.users.find(user).and_then(|slot| self.users.row(slot));
+        let Some(row) = row.filter(|row| !self.is_forgotten(row)) else { return Ok(false) };
         if row.moving {
             return Err(OperationError::BeingMoved);
         }
         let here = self.backends.row(row.host).map(|row| row.host.ip);
         match here.filter(|here| *here != ip && row.sessions > 0) {
             Some(here) => Err(OperationError::InUse(here)),
-            None => Ok(()),
+            None => Ok(here == Some(ip)),
         }
     }
 
