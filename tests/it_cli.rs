@@ -26,9 +26,9 @@ fn backends_and_users_are_shown() {
         site.run("director status").rows(),
         [
             "backend tag vhosts state changed users",
-            "127.44.0.11 100 up - 0",
-            "127.44.0.12 100 up - 0",
-            "127.44.0.13 100 up - 0"
+            "127.44.0.11 - 100 up - 0",
+            "127.44.0.12 - 100 up - 0",
+            "127.44.0.13 - 100 up - 0"
         ]
     );
     let nobody = site.run("director status foo").rows();
@@ -203,7 +203,7 @@ fn w22_w24_kicks_are_planned_counted_and_waited_for() {
     sessions.into_iter().for_each(assert_ended);
     assert_eq!(site.run("kick c@* --json").json(), json!({"kicked": 1}));
     assert_ended(last);
-    assert_eq!(site.run("kick c@*").rows(), ["0 sessions end"]);
+    assert_eq!(site.run("kick c@*").rows(), ["0 sessions told to end"]);
     let (session, _) = site.log_in("foo");
     assert_eq!(site.run("director kick --wait -f user_id 7 --json").json()["waited"], true);
     assert_ended(session);
@@ -291,7 +291,7 @@ fn a_dry_run_of_a_flush_tells_what_the_flush_does() {
     assert_eq!((&down["rows"][0]["effect"], &down["rows"][0]["users"]), (&json!("later"), &json!(4)));
     let remove = site.run("director remove --dry-run IP0 --json").json();
     assert_eq!((&remove["rows"][0]["effect"], &remove["rows"][0]["users"]), (&json!("later"), &json!(4)));
-    let row = format!("127.44.8.11 100 up - {}", users(0));
+    let row = format!("127.44.8.11 - 100 up - {}", users(0));
     assert_eq!(site.run("director status").rows()[1], row, "nothing was changed");
 
     site.run("director update IP0 0").rows();

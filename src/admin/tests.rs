@@ -192,6 +192,14 @@ fn any_input_is_answered_or_ends_the_connection() {
         "\t1",
         "\n",
         "proxy\t*\tKICK\t",
+        "X-EXPLAIN\t",
+        "X-PLAN\tHOST-",
+        "X-PLAN\tUSER-KICK\t",
+        "X-DRAIN\t",
+        "X-DRAIN-STOP\t10.1.0.2",
+        "X-WAIT\t0\t",
+        "move\t5",
+        "X-SESSIONS\t*",
     ];
     // What a panic leaves behind is not looked at.
     let shared = std::panic::AssertUnwindSafe((runtime, access));

@@ -21,8 +21,9 @@ const BASE_DIR: &str = "/run/dovecot";
 
 /// Where to ask, and what to print.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Asking")]
 pub(super) struct Asking {
-    /// Configuration that says where the socket is [default: /etc/homing/homing.conf if it exists]
+    /// Configuration that says where the socket is; /etc/homing/homing.conf unless told, if it exists
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Socket to ask instead: a path, or host:port

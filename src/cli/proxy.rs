@@ -11,11 +11,11 @@ use super::{
     exit::{EXIT_HELP, Fault},
     link::Link,
     place::{Asking, Place},
-    show::{Shown, Table, name},
+    show::{Shown, Table, count, name},
 };
 use crate::config::settings::AdminProtocol;
 
-/// The sessions as login processes know them
+/// Show the sessions as login processes know them
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_HELP)]
 pub(super) struct Proxy {
@@ -170,7 +170,7 @@ struct Kicked(u64);
 
 impl Shown for Kicked {
     fn text(&self) -> String {
-        format!("{} sessions end\n", self.0)
+        format!("{} told to end\n", count(self.0, "session"))
     }
 
     fn json(&self) -> Value {
@@ -180,24 +180,25 @@ impl Shown for Kicked {
 
 /// Whom a kick would meet.
 struct Meant {
-    users: usize,
-    sessions: usize,
+    users: u64,
+    sessions: u64,
 }
 
 impl Meant {
     fn of(list: &List, pattern: &UserPattern) -> Self {
         let meant = list.sessions.iter().map(|(_, row)| &row.user).filter(|user| pattern.matches(user));
         let mut users: Vec<_> = meant.collect();
-        let sessions = users.len();
+        let sessions = users.len() as u64;
         users.sort();
         users.dedup();
-        Self { users: users.len(), sessions }
+        Self { users: users.len() as u64, sessions }
     }
 }
 
 impl Shown for Meant {
     fn text(&self) -> String {
-        format!("nothing was changed; it would be {} sessions of {} users\n", self.sessions, self.users)
+        let (users, sessions) = (count(self.users, "user"), count(self.sessions, "session"));
+        format!("nothing was changed; it would be {sessions} of {users}\n")
     }
 
     fn json(&self) -> Value {
@@ -225,7 +226,7 @@ mod tests {
         let other = (vec![b"user_a".to_vec(), b"user_b".to_vec()], session("bar", &["y", "z"]));
         let list = List { sessions: vec![one, other], count: 0 };
         let text = "user  service  client  backend   port  user_a  user_b\n\
-                    foo   imap     -       10.0.0.1   143          x\n\
+                    foo   imap     -       10.0.0.1   143  -       x\n\
                     bar   imap     -       10.0.0.1   143  y       z\n";
         assert_eq!(list.text(), text);
         assert_eq!(list.json()["sessions"][1]["fields"], json!({"user_a": "y", "user_b": "z"}));

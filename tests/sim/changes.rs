@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use homing::director::core::{Host, Operation, OperationError, Origin};
+use homing::director::core::{DrainEnd, Host, Operation, OperationError, Origin};
 
 use super::model::{Backend, Life, Model, Who};
 
@@ -26,6 +26,7 @@ impl Model {
         }
         self.version += 1;
         self.forget_strays();
+        self.review_drains(origin);
         Ok(())
     }
 
@@ -82,6 +83,9 @@ impl Model {
             if !up && serving == [ip] {
                 return Err(OperationError::LastUsable(ip));
             }
+        }
+        if up && origin == Origin::Operator {
+            self.owe_end(ip, DrainEnd::BackInUse(origin));
         }
         let backend = self.host(ip)?;
         (backend.host.up, backend.changed_by) = (up, Some(origin));

@@ -7,12 +7,14 @@ use std::{
 };
 
 use homing::director::core::{
-    Action, Core, FlushRun, Moment, Operation, OperationError, Origin, SessionKey, Table, UserCursor,
-    UserHash, Wait,
+    Action, Cause, Core, DrainEnd, DrainState, FlushRun, Moment, Operation, OperationError, Origin,
+    SessionKey, Table, UserCursor, UserHash, Wait,
 };
 
 use super::{
+    drains,
     model::{Life, Model, Who},
+    plans,
     random::Random,
     restart::Written,
 };
@@ -36,6 +38,14 @@ pub struct Seen {
     pub forgotten: u64,
     pub restarts: u64,
     pub restarted_moves: u64,
+    pub drains: u64,
+    pub drained: u64,
+    pub drained_held: u64,
+    pub drains_waited: u64,
+    pub drains_blocked: u64,
+    pub drains_safe: u64,
+    pub drains_contradicted: u64,
+    pub plans: u64,
 }
 
 pub struct Sim {
@@ -132,6 +142,8 @@ impl Sim {
 
     /// Applies an operation; the model has been told and expects this outcome.
     pub fn apply(&mut self, origin: Origin, operation: Operation, expected: Result<(), OperationError>) {
+        let plan = plans::plan(self, origin, &operation);
+        assert_eq!(plan.as_ref().map(drop), expected.as_ref().map(drop), "plan of {operation:?}");
         let outcome = self.core.apply(self.now(), origin, operation.clone());
         self.note(|| format!("{origin}: {operation:?}: {outcome:?}"));
         assert_eq!(outcome.as_ref().map(drop), expected.as_ref().map(drop), "{operation:?}");
@@ -150,10 +162,11 @@ impl Sim {
             rounds += 1;
             assert!(rounds < 1000, "steps without end");
             self.model.look_at_the_time();
-            let actions = self.core.step(self.now());
+            let actions = self.core.step_among(self.now(), &self.model);
             self.note(|| format!("step: {actions:?}"));
             self.hear(&actions);
         }
+        self.model.check_drains(&self.core, true);
         assert!(self.model.flow_with_room().is_none(), "a flush does not go on: {:?}", self.model.flows);
     }
 
@@ -176,11 +189,22 @@ impl Sim {
                 Action::MoveEnded(movement) => {
                     self.seen.moved += 1;
                     self.seen.nowhere += u64::from(movement.to.is_none());
-                    let is_flushed = matches!(movement.cause, homing::director::core::Cause::Flushed(_));
+                    let is_flushed = matches!(movement.cause, Cause::Flushed(_));
                     self.seen.flushed += u64::from(is_flushed);
                 }
                 Action::FlushEnded { .. } => self.seen.ended_flushes += 1,
                 Action::UsersForgotten { .. } => self.seen.forgotten += 1,
+                Action::MoveStarted(movement) if matches!(movement.cause, Cause::Drained(_)) => {
+                    self.seen.drained += 1;
+                    self.seen.drained_held += u64::from(movement.sessions > 0);
+                }
+                Action::DrainChanged { state, .. } => match state {
+                    DrainState::Waiting { .. } => self.seen.drains_waited += 1,
+                    DrainState::Blocked => self.seen.drains_blocked += 1,
+                    DrainState::Safe => self.seen.drains_safe += 1,
+                    DrainState::Ended(DrainEnd::BackInUse(_)) => self.seen.drains_contradicted += 1,
+                    _ => {}
+                },
                 _ => {}
             }
         }
@@ -196,6 +220,10 @@ impl Sim {
             assert_eq!(first, ip, "{who:?} HAS SESSIONS ON TWO BACKENDS");
         }
         self.model.check_nothing_is_owed();
+        self.model.check_drains(&self.core, false);
+        for (who, ip) in self.live.values() {
+            assert!(!self.core.is_safe_to_power_off(*ip), "{ip} IS NOT SAFE: {who:?}");
+        }
         for who in &self.waiting {
             assert!(self.model.answer(*who).is_err(), "{who:?} waits but nobody woke the login");
         }
@@ -235,6 +263,7 @@ impl Sim {
 
     /// In the end all sessions end and all times pass: then nobody waits but for want of a backend.
     pub fn finish(&mut self) {
+        drains::wait_for_drains(self);
         for session in self.live.keys().copied().collect::<Vec<_>>() {
             self.release(session);
         }

@@ -5,9 +5,11 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // tests
 
 mod changes;
+mod drains;
 mod driver;
 mod model;
 mod operations;
+mod plans;
 mod random;
 mod restart;
 mod told;
@@ -98,6 +100,14 @@ fn check_variety(seen: &[Seen]) {
         ("forced flushes", sum(|s| s.forgotten)),
         ("restarts", sum(|s| s.restarts)),
         ("moves that went on after a restart", sum(|s| s.restarted_moves)),
+        ("drains", sum(|s| s.drains)),
+        ("drained users", sum(|s| s.drained)),
+        ("drained users with sessions", sum(|s| s.drained_held)),
+        ("drains that waited", sum(|s| s.drains_waited)),
+        ("blocked drains", sum(|s| s.drains_blocked)),
+        ("safe backends", sum(|s| s.drains_safe)),
+        ("drains that ended by themselves", sum(|s| s.drains_contradicted)),
+        ("plans with moves", sum(|s| s.plans)),
     ];
     println!("{} histories: {numbers:?}", seen.len());
     for (what, number) in numbers {

@@ -1,10 +1,17 @@
 //! What the director should do, in the plainest way: lists that are searched from front to back, time that acts at
 //! once, mappings that vanish when they mean nothing. It shares no code with the core.
 
-use std::{collections::BTreeSet, fmt::Write, net::IpAddr, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    net::IpAddr,
+    sync::OnceLock,
+};
 
-use homing::director::core::{FlushId, FlushRun, Host, Moment, Origin, SessionKey, UserHash, Wait};
+use homing::director::core::{DrainEnd, FlushId, FlushRun, Host, Moment, Origin, SessionKey, UserHash, Wait};
 use md5::{Digest, Md5};
+
+use super::drains::Emptying;
 
 pub const TAGS: [&str; 3] = ["", "blue", "green"];
 pub const HOSTS: u8 = 6;
@@ -90,6 +97,16 @@ pub struct Model {
     pub owed_stuck: Vec<Who>,
     pub owed_aborts: Vec<FlushRun>,
     pub owed_start: Option<(Who, IpAddr)>,
+    pub drains: Vec<Emptying>,
+    pub owed_ends: Vec<(IpAddr, DrainEnd)>,
+    /// Since when each session has been between two commands, if it is.
+    pub quiet: BTreeMap<SessionKey, u64>,
+}
+
+impl Person {
+    pub fn is_held(&self) -> bool {
+        !self.sessions.is_empty() || self.life != Life::Settled
+    }
 }
 
 impl Model {
@@ -172,6 +189,7 @@ impl Model {
 
     pub fn leave(&mut self, session: SessionKey) {
         let now = self.now;
+        self.quiet.remove(&session);
         if let Some(at) = self.people.iter().position(|person| person.sessions.contains(&session)) {
             let person = &mut self.people[at];
             person.sessions.remove(&session);

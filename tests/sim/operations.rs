@@ -8,8 +8,10 @@ use homing::director::core::{
 };
 
 use super::{
+    drains,
     driver::{Sim, user},
     model::{Flow, HOSTS, Life, Model, TAGS, VHOSTS, Who, address},
+    plans,
     random::Random,
 };
 
@@ -62,7 +64,7 @@ fn host(random: &mut Random, ip: IpAddr) -> Host {
 
 /// One random step.
 pub fn step(sim: &mut Sim) {
-    match sim.random.below(100) {
+    match sim.random.below(110) {
         0..28 => {
             let who = who(sim);
             sim.login(who);
@@ -83,6 +85,15 @@ pub fn step(sim: &mut Sim) {
             let table = if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
             sim.restart(table);
         }
+        100..104 => {
+            let ip = ip(sim);
+            drains::drain(sim, ip);
+        }
+        104..105 => {
+            let ip = ip(sim);
+            drains::stop(sim, ip);
+        }
+        105..110 => drains::traffic(sim),
         _ => change_backends(sim),
     }
 }
@@ -227,6 +238,9 @@ fn start_flush(
     tag: Option<&'static str>,
     limit: Option<u32>,
 ) {
+    let plan = plans::plan(sim, Origin::Operator, &operation).unwrap();
+    sim.seen.plans += u64::from(!plan.moves.is_empty());
+    plans::check(&sim.model, &operation, &plan);
     let actions = sim.core.apply(sim.now(), Origin::Operator, operation.clone()).unwrap();
     sim.note(|| format!("{operation:?}: {actions:?}"));
     let Some(Action::FlushStarted { flush: id, .. }) = actions.first() else { panic!("{actions:?}") };

@@ -82,8 +82,11 @@ impl Sim {
 
 impl Model {
     fn restart(&mut self, table: Table) {
-        self.change(Origin::Configuration, &Operation::Configure(table)).unwrap();
+        // Flushes and drains end with the program.
         self.flows.clear();
+        self.drains.clear();
+        self.quiet.clear();
+        self.change(Origin::Configuration, &Operation::Configure(table)).unwrap();
         self.owed_kicks.clear();
         let latest = self.now + self.kick_delay;
         for at in 0..self.people.len() {

@@ -2,11 +2,15 @@
 
 use homing::director::core::{Action, Cause, Core, FlushProgram, Movement};
 
-use super::model::{Life, Model, TAGS, Who};
+use super::{
+    drains,
+    model::{Life, Model, TAGS, Who},
+};
 
 impl Model {
     /// One action: is it right, and what does it mean.
     pub fn hear(&mut self, core: &Core, action: &Action) {
+        drains::hear(self, action);
         match action {
             Action::Kick { session } => {
                 let at = self.owed_kicks.iter().position(|owed| owed == session);
@@ -55,6 +59,7 @@ impl Model {
                 assert_eq!(person.life, Life::Settled);
                 assert_eq!(self.flush_target(person), Some(movement.to), "{person:?}");
             }
+            Cause::Drained(_) => self.hear_drained(who, movement),
             cause => panic!("{cause:?}"),
         }
         let person = self.person(who).unwrap();

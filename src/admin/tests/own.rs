@@ -200,7 +200,7 @@ async fn a_drain_that_nobody_can_take_over_waits() {
     let access = access("10.1.0.1").await;
     let mut client = Client::director(&access).await;
     let session = place(&access, "foo").await;
-    let told = client.table("X-DRAIN\t10.1.0.1").await;
+    let told = client.table("X-DRAIN\t10.1.0.1\t\t\t0").await;
     assert!(told[0].contains("state=blocked"), "{told:?}");
     assert!(!session.kicked().is_cancelled());
     let added =

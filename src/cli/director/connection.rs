@@ -7,6 +7,7 @@ use homing_doveadm::{
     director::{Client, ClientError, ClientEvent, Reply, Request, Row, UserPlace},
     own::{self, Failure, FailureKind},
 };
+use homing_wire::printable;
 
 use crate::cli::{
     exit::Fault,
@@ -93,8 +94,8 @@ impl Connection {
         let place = self.place().clone();
         let mut other =
             Self { link: Link::open(&place).await?, client: Client::default(), words: Some(Vec::new()) };
-        // A version that can be told from a broken connection.
-        other.rows(&Request::HostListRemoved).await?;
+        // So that what breaks the connection can only be the word.
+        other.rows(&Request::DirectorList).await?;
         let rows = match other.own_rows(&own::Command::Words).await {
             Ok(rows) => rows,
             Err(Fault::Unreachable(_)) => return Ok(Vec::new()),
@@ -158,7 +159,7 @@ fn misunderstood(place: &Place, error: &ClientError) -> Fault {
 
 /// What a failure means for the exit status.
 fn fault(failure: &Failure) -> Fault {
-    let text = failure.text.clone();
+    let text = printable(failure.text.as_bytes());
     match failure.kind {
         FailureKind::NotFound => Fault::NotFound(text),
         FailureKind::TryAgain | FailureKind::Refused => Fault::NotDone(text),

@@ -27,7 +27,7 @@ use crate::config::settings::AdminProtocol;
 use connection::Connection;
 pub(super) use sessions::Who;
 
-/// Sees and changes which backend users are on.
+/// See and change which backend users are on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_HELP)]
 pub(super) struct Director {
@@ -67,7 +67,7 @@ enum DirectorCommand {
     Dump(dump::Dump),
     /// Bring backends and users to the state of a dump
     Load(load::Load),
-    /// The ring of directors
+    /// Show the ring of directors
     Ring(ring::Ring),
 }
 

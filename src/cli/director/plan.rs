@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Connection;
 use crate::cli::{
     exit::Fault,
-    show::{Form, Shown, Table},
+    show::{Form, Shown, Table, count},
 };
 
 /// Of a request of the reference.
@@ -46,7 +46,9 @@ struct Count(u64, u64);
 impl Plan {
     fn sum(&self, is_meant: impl Fn(PlanEffect) -> bool) -> Count {
         let rows = self.0.iter().filter(|row| is_meant(row.effect));
-        rows.fold(Count::default(), |sum, row| Count(sum.0 + row.users, sum.1 + row.sessions))
+        rows.fold(Count::default(), |sum, row| {
+            Count(sum.0.saturating_add(row.users), sum.1.saturating_add(row.sessions))
+        })
     }
 
     /// Those who notice something.
@@ -69,7 +71,8 @@ impl Shown for Plan {
         }
         let Count(users, sessions) = self.affected();
         let table = if table.is_empty() { String::new() } else { table.to_string() };
-        format!("{table}nothing was changed; it would be {users} users with {sessions} sessions to end\n")
+        let (users, sessions) = (count(users, "user"), count(sessions, "session"));
+        format!("{table}nothing was changed; it would be {users} with {sessions} to end\n")
     }
 
     fn json(&self) -> Value {

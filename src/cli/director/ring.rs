@@ -10,7 +10,7 @@ use crate::cli::{
     show::{Form, Shown, Table, moment},
 };
 
-/// The ring of directors
+/// Show the ring of directors
 #[derive(Debug, Args)]
 pub(super) struct Ring {
     #[command(subcommand)]

@@ -33,9 +33,10 @@ impl Table {
         self.columns.push(Column { name: printable(name.as_bytes()), to_right: false });
     }
 
-    /// Adds a row with a cell for each column.
+    /// Adds a row with a cell for each column. An empty one is shown as `-`, so that columns can be counted.
     pub(in crate::cli) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| printable(cell.as_bytes())).collect());
+        let cell = |cell: String| if cell.is_empty() { "-".to_owned() } else { printable(cell.as_bytes()) };
+        self.rows.push(cells.into_iter().map(cell).collect());
     }
 
     /// True without rows.
@@ -80,7 +81,7 @@ mod tests {
         let mut table = Table::new(&["host", "#users", "tag"]);
         table.row(["10.0.0.11", "5", ""].map(str::to_owned));
         table.row(["b\u{e9}", "12345678", "blue"].map(str::to_owned));
-        let lines = ["host          users  tag", "10.0.0.11         5", "b\u{e9}         12345678  blue"];
+        let lines = ["host          users  tag", "10.0.0.11         5  -", "b\u{e9}         12345678  blue"];
         assert_eq!(table.to_string(), lines.join("\n") + "\n");
         assert_eq!(Table::new(&["a", "#b"]).to_string(), "a  b\n", "a header even without rows");
     }

@@ -22,8 +22,8 @@ impl Core {
         ip: IpAddr,
         draining: Draining,
     ) -> Result<Vec<Action>, OperationError> {
-        let limits = DrainLimits::try_from(draining)?;
         self.check_in_use(ip)?;
+        let limits = DrainLimits::try_from(draining)?;
         let now = self.now;
         if let Some(drain) = self.drains.active.get_mut(&ip) {
             drain.limits = limits;
@@ -40,7 +40,7 @@ impl Core {
             moved: 0,
             pace: Pace::new(limits.per_sec, now),
             walk: Walk::begin(self.backends.numbers(ip)),
-            patience: None,
+            waiting_since: None,
             told: DrainState::Moving,
         };
         self.drains.active.insert(ip, drain);
@@ -76,9 +76,14 @@ impl Core {
         Some(drain)
     }
 
-    /// Ends the drains of backends that take new users again.
+    /// Ends the drains of backends that take new users again. A backend that was removed, or that somebody else has given
+    /// the weight 0, takes none and has no other weight to be restored.
     pub(super) fn end_contradicted_drains(&mut self, origin: Origin, actions: &mut Vec<Action>) {
-        let has_weight = |ip: &IpAddr| self.hosts().get(*ip).is_some_and(|host| host.vhosts > 0);
+        let table = self.backends.table();
+        let has_weight = |ip: &IpAddr| table.get(*ip).is_some_and(|host| host.vhosts > 0);
+        for (_, drain) in self.drains.active.iter_mut().filter(|(ip, _)| !has_weight(ip)) {
+            drain.vhosts_before.get_or_insert(0);
+        }
         let closed = self.drains.active.iter().filter(|(_, drain)| drain.vhosts_before.is_some());
         let over: Vec<_> = closed.map(|(ip, _)| *ip).filter(has_weight).collect();
         for ip in over {
@@ -166,13 +171,13 @@ impl Core {
         if self.is_safe_to_power_off(ip) {
             return DrainState::Safe;
         }
-        let with_users = |number: &HostNumber| self.users.census(*number).users > 0;
+        let with_users = |number: &HostNumber| self.left(*number).users > 0;
         let mut places = self.backends.numbers(ip).into_iter().filter(with_users).peekable();
         let nobody = places.peek().is_none() && !self.gets_no_new_users(ip);
         if nobody || (places.peek().is_some() && !places.any(|number| self.has_another(ip, number))) {
             return DrainState::Blocked;
         }
-        match drain.patience.filter(|until| *until > self.now) {
+        match drain.patience().filter(|until| *until > self.now) {
             Some(until) => DrainState::Waiting { until },
             None => DrainState::Moving,
         }
@@ -210,9 +215,7 @@ impl Core {
         let away = self.moves.away_from(ip);
         let numbers = self.backends.numbers(ip);
         away.moving - away.stuck < u64::from(limit.get())
-            && numbers
-                .iter()
-                .any(|number| self.users.census(*number).users > 0 && self.has_another(ip, *number))
+            && numbers.iter().any(|number| self.left(*number).users > 0 && self.has_another(ip, *number))
             && !numbers.iter().any(|number| self.flushes.is_walking(*number))
     }
 
@@ -289,12 +292,11 @@ impl Core {
         let is_busy = held && !self.is_quiet(key, activity);
         let now = self.now;
         let Some(drain) = self.drains.active.get_mut(&ip) else { return };
-        if is_busy && drain.patience.is_none_or(|patience| now < patience) {
+        if is_busy && drain.patience().is_none_or(|patience| now < patience) {
             return drain.note_busy();
         }
-        if held && !drain.pace.take(now) {
-            // Looked at too early: met again in the next round.
-            return drain.note_busy();
+        if held {
+            drain.pace.take(now);
         }
         let reason = Reason { cause: Cause::Drained(drain.origin), flush: None };
         self.start_move(slot, target, reason, actions);
@@ -319,15 +321,20 @@ impl Core {
         }
     }
 
-    /// Users and sessions at an address, as good as they are known.
+    /// Who is still at an address, as good as it is known.
     fn users_at(&self, ip: IpAddr) -> Left {
-        let numbers = self.backends.numbers(ip).into_iter();
-        let left = numbers.map(|number| (self.users.census(number), self.backends.is_gone(number)));
-        left.fold(Left::default(), |sum, (census, gone)| Left {
-            // Mappings without session mean nothing on a backend that is gone.
-            users: sum.users + if gone { census.held } else { census.users } as u64,
-            sessions: sum.sessions + census.sessions as u64,
+        let numbers = self.backends.numbers(ip).into_iter().map(|number| self.left(number));
+        numbers.fold(Left::default(), |sum, left| Left {
+            users: sum.users + left.users,
+            sessions: sum.sessions + left.sessions,
         })
+    }
+
+    fn left(&self, number: HostNumber) -> Left {
+        let census = self.users.census(number);
+        // Mappings without session mean nothing on a backend that is gone.
+        let users = if self.backends.is_gone(number) { census.held } else { census.users };
+        Left { users: users as u64, sessions: census.sessions as u64 }
     }
 }
 
@@ -364,14 +371,10 @@ impl Drain {
             self.walk = Walk::Round { round: Round::Held, numbers, at: None, busy: 0 };
             return;
         }
-        self.patience = match self.patience {
-            _ if busy == 0 => None,
-            None => Some(now.after(self.limits.grace)),
-            patience => patience,
-        };
+        self.waiting_since = if busy == 0 { None } else { self.waiting_since.or(Some(now)) };
         let pause = now.after(DRAIN_PAUSE);
         let until =
-            self.patience.filter(|patience| now < *patience).map_or(pause, |patience| pause.min(patience));
+            self.patience().filter(|patience| now < *patience).map_or(pause, |patience| pause.min(patience));
         self.walk = Walk::Pause { until };
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Moment, OperationError, Origin, backends::HostNumber, pace::Pace};
+use super::{Moment, OperationError, Origin, backends::HostNumber, flush::parallel_limit, pace::Pace};
 
 /// Most drains, those that have ended included; beyond it the one that ended first is forgotten.
 pub const DRAINS_MAX: usize = 1000;
@@ -56,14 +56,9 @@ impl TryFrom<Draining> for DrainLimits {
         if grace > DRAIN_GRACE_MAX {
             return Err(OperationError::GraceTooLong);
         }
-        let parallel =
-            wanted.parallel.map(|n| NonZeroU32::new(n).ok_or(OperationError::NoParallelMoves)).transpose()?;
-        let per_sec = wanted
-            .per_sec
-            .map(|n| NonZeroU32::new(n).ok_or(OperationError::NoMovesPerSecond))
-            .transpose()?
-            .unwrap_or(DRAIN_PER_SEC);
-        Ok(Self { parallel, per_sec, grace })
+        let parallel = parallel_limit(wanted.parallel)?;
+        let per_sec = wanted.per_sec.map_or(Some(DRAIN_PER_SEC), NonZeroU32::new);
+        Ok(Self { parallel, per_sec: per_sec.ok_or(OperationError::NoMovesPerSecond)?, grace })
     }
 }
 
@@ -180,10 +175,17 @@ pub(super) struct Drain {
     pub(super) moved: u64,
     pub(super) pace: Pace,
     pub(super) walk: Walk,
-    /// When users with busy sessions are moved, too; set when nobody else is left.
-    pub(super) patience: Option<Moment>,
+    /// Since when only users with busy sessions are left.
+    pub(super) waiting_since: Option<Moment>,
     /// The state that people were told.
     pub(super) told: DrainState,
+}
+
+impl Drain {
+    /// When users with busy sessions are moved, too.
+    pub(super) fn patience(&self) -> Option<Moment> {
+        self.waiting_since.map(|since| since.after(self.limits.grace))
+    }
 }
 
 /// Where a drain is in its rounds over the users.

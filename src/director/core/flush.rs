@@ -152,10 +152,7 @@ impl Core {
                 .collect();
             return Ok(meant.into_iter().filter_map(|ip| self.forget_users(ip, origin)).collect());
         };
-        let parallel = match parallel {
-            Some(limit) => Some(NonZeroU32::new(limit).ok_or(OperationError::NoParallelMoves)?),
-            None => None,
-        };
+        let parallel = parallel_limit(parallel)?;
         if self.flushes.by_id.len() >= FLUSHES_MAX {
             return Err(OperationError::TooManyFlushes);
         }
@@ -251,6 +248,11 @@ impl Core {
         flush.numbers = self.backends.numbers(ip).into_iter().filter(has_tag).collect();
         Next::Nobody
     }
+}
+
+/// Checks a limit on moves at a time.
+pub(super) fn parallel_limit(limit: Option<u32>) -> Result<Option<NonZeroU32>, OperationError> {
+    limit.map(|limit| NonZeroU32::new(limit).ok_or(OperationError::NoParallelMoves)).transpose()
 }
 
 /// What a step of a flush finds.

@@ -31,14 +31,9 @@ impl Pace {
         self.filled = filled.min(self.full());
     }
 
-    /// Takes a permit if there is one.
-    pub(super) fn take(&mut self, now: Moment) -> bool {
-        let filled = self.filled_at(now);
-        if filled < WHOLE {
-            return false;
-        }
-        (self.filled, self.at) = (filled - WHOLE, now.max(self.at));
-        true
+    /// Takes a permit; whoever takes one before there is one waits longer for the next.
+    pub(super) fn take(&mut self, now: Moment) {
+        (self.filled, self.at) = (self.filled_at(now).saturating_sub(WHOLE), now.max(self.at));
     }
 
     /// When there is a permit, or was.
@@ -67,11 +62,21 @@ mod tests {
         Pace::new(NonZeroU32::new(per_sec).unwrap(), Moment::default())
     }
 
+    /// Takes a permit if there is one.
+    fn take(pace: &mut Pace, millis: u64) -> bool {
+        let now = Moment::from_millis(millis);
+        let is_ready = pace.ready() <= now;
+        if is_ready {
+            pace.take(now);
+        }
+        is_ready
+    }
+
     /// Permits taken when asked every `every` milliseconds until then.
     fn taken(pace: &mut Pace, from: u64, until: u64, every: usize) -> usize {
         let mut count = 0;
         for millis in (from..until).step_by(every) {
-            while pace.take(Moment::from_millis(millis)) {
+            while take(pace, millis) {
                 count += 1;
             }
         }
@@ -104,9 +109,9 @@ mod tests {
             for _ in 0..20 {
                 let ready = pace.ready();
                 if ready.millis() > 0 {
-                    assert!(!pace.take(Moment::from_millis(ready.millis() - 1)));
+                    assert!(!take(&mut pace, ready.millis() - 1));
                 }
-                assert!(pace.take(ready), "{per_sec}/s at {ready:?}");
+                assert!(take(&mut pace, ready.millis()), "{per_sec}/s at {ready:?}");
             }
         }
     }
@@ -114,16 +119,14 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
         let mut pace = pace(1);
-        assert!(pace.take(Moment::from_millis(5_000)));
-        assert!(!pace.take(Moment::from_millis(4_000)));
-        assert!(!pace.take(Moment::from_millis(5_999)));
-        assert!(pace.take(Moment::from_millis(6_000)));
+        let taken = [5_000, 4_000, 5_999, 6_000].map(|millis| take(&mut pace, millis));
+        assert_eq!(taken, [true, false, false, true]);
     }
 
     #[test]
     fn another_rate_counts_from_now_on() {
         let mut pace = pace(1);
-        assert!(pace.take(Moment::from_millis(0)));
+        assert!(take(&mut pace, 0));
         pace.set(NonZeroU32::new(10).unwrap(), Moment::from_millis(500));
         assert_eq!(pace.ready().millis(), 550);
     }

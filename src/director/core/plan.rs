@@ -9,6 +9,8 @@ use std::{
 use super::{
     Core, Flushing, Moment, Operation, OperationError, Origin, Ring, Table, UserCursor, UserHash, UserKey,
     backends::{Backend, HostNumber},
+    drains::DrainLimits,
+    flush::parallel_limit,
     users::User,
 };
 
@@ -213,8 +215,16 @@ impl Core {
         match operation {
             Operation::Configure(table) => self.check_naming(&table.rules)?,
             // Users who are held make known what is not in the table any more.
-            Operation::Drain { ip, .. } | Operation::FlushHost { ip, .. } => {
+            Operation::Drain { ip, draining } => {
                 self.check_in_use(*ip)?;
+                DrainLimits::try_from(*draining)?;
+                is_known = true;
+            }
+            Operation::FlushHost { ip, flush } => {
+                self.check_in_use(*ip)?;
+                if let Flushing::Safe { parallel } = flush {
+                    parallel_limit(*parallel)?;
+                }
                 is_known = true;
             }
             Operation::StopFlush { flush } => {

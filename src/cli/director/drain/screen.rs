@@ -3,12 +3,13 @@
 use std::io::IsTerminal;
 
 use homing_doveadm::own::{DrainRow, DrainState};
+use homing_wire::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{
     complain,
-    show::{Form, Shown, span},
+    show::{Form, Shown, count, span},
 };
 
 /// Where progress is shown.
@@ -31,7 +32,7 @@ impl Screen {
         let changes = self.last.as_ref().is_none_or(|last| without_times(last) != without_times(row));
         match &self.bar {
             Some(bar) => {
-                bar.set_length(row.moved + row.left);
+                bar.set_length(row.moved.saturating_add(row.left));
                 bar.set_position(row.moved);
                 bar.set_message(details(row));
             }
@@ -79,7 +80,7 @@ pub(super) fn print(form: Form, row: &DrainRow) {
 fn details(row: &DrainRow) -> String {
     let mut words = Vec::new();
     if row.left > 0 || row.sessions > 0 {
-        words.push(format!("{} left with {} sessions", row.left, row.sessions));
+        words.push(format!("{} left with {}", row.left, count(row.sessions, "session")));
     }
     if row.moving > 0 {
         words.push(format!("{} moving", row.moving));
@@ -91,7 +92,7 @@ fn details(row: &DrainRow) -> String {
         words.push(format!("about {} to go", span(eta.div_ceil(1000))));
     }
     if !row.note.is_empty() {
-        words.push(row.note.clone());
+        words.push(printable(row.note.as_bytes()));
     }
     words.join(", ")
 }
@@ -108,7 +109,7 @@ impl Shown for DrainRow {
         };
         let details = details(self);
         let details = if details.is_empty() { details } else { format!("; {details}") };
-        format!("{}: {state}; {} users have moved{details}\n", self.host, self.moved)
+        format!("{}: {state}; {} moved{details}\n", self.host, count(self.moved, "user"))
     }
 
     fn json(&self) -> Value {
@@ -151,12 +152,9 @@ mod tests {
     fn w41_what_people_and_programs_read() {
         assert_eq!(
             row(DrainState::Moving, false, 4).text(),
-            "10.0.0.1: users move away; 6 users have moved; 4 left with 4 sessions, 2 moving, about 1m 1s to go\n"
+            "10.0.0.1: users move away; 6 users moved; 4 left with 4 sessions, 2 moving, about 1m 1s to go\n"
         );
-        assert_eq!(
-            row(DrainState::Safe, true, 0).text(),
-            "10.0.0.1: safe to power off; 10 users have moved\n"
-        );
+        assert_eq!(row(DrainState::Safe, true, 0).text(), "10.0.0.1: safe to power off; 10 users moved\n");
         assert!(row(DrainState::Ended, false, 1).text().contains("not empty"));
         let json = row(DrainState::Waiting, false, 1).json();
         assert_eq!(

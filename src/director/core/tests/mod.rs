@@ -2,13 +2,20 @@
 //! `tests/sim`.
 
 mod changes;
+mod drains;
 mod flush;
 mod memory;
 mod moves;
 mod placement;
+mod plans;
 mod saved;
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use super::*;
 
@@ -46,6 +53,16 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Sessions in the middle of something; all others are quiet since the beginning.
+#[derive(Debug, Default)]
+struct Busy(BTreeSet<SessionKey>);
+
+impl Activity for Busy {
+    fn quiet_since(&self, session: SessionKey) -> Option<Moment> {
+        (!self.0.contains(&session)).then(Moment::default)
+    }
+}
+
 /// A core with a clock of its own. Every step ends with a check of all invariants.
 struct Checked {
     core: Core,
@@ -54,12 +71,20 @@ struct Checked {
     live: BTreeMap<SessionKey, IpAddr>,
     /// Everything that was told, in order.
     told: Vec<Action>,
+    /// Sessions in the middle of something.
+    busy: Busy,
 }
 
 impl Checked {
     fn new(table: Table) -> Self {
         let now = Moment::from_millis(1_700_000_000_000);
-        Self { core: Core::new(now, table), now, live: BTreeMap::new(), told: Vec::new() }
+        Self {
+            core: Core::new(now, table),
+            now,
+            live: BTreeMap::new(),
+            told: Vec::new(),
+            busy: Busy::default(),
+        }
     }
 
     fn three() -> Self {
@@ -144,7 +169,7 @@ impl Checked {
         self.sleep(Duration::from_secs(seconds));
         let mut actions = Vec::new();
         while self.core.next_step().is_some_and(|due| due <= self.now) {
-            actions.extend(self.core.step(self.now));
+            actions.extend(self.core.step_among(self.now, &self.busy));
             self.check();
         }
         self.heard(actions)
