@@ -17,10 +17,12 @@ use std::{
     thread,
 };
 
+use homing_login::Service;
 use serde_json::{Value, json};
 use support::{
     client::Client,
     demo::installed,
+    ledger::{Ledger, start_backend},
     site::{Run, Running, Site, homing},
 };
 
@@ -79,6 +81,52 @@ fn w41_a_drained_backend_is_safe_to_power_off() {
     assert_eq!(site.run("director drain --stop IP0").code, 68);
     let cause = site.run("director explain user0 --json").json();
     assert_eq!(cause["current"]["ip"], "127.44.20.12");
+}
+
+/// Users log in as fast as they can while their backend is drained: nobody is on two backends, and when it is safe nobody
+/// is there nor comes.
+#[test]
+fn w41_a_drain_under_a_storm_of_logins_keeps_everybody_on_one_backend() {
+    let ledger = Arc::<Ledger>::default();
+    let ips: Vec<std::net::IpAddr> = (11..14).map(|last| [127, 44, 28, last].into()).collect();
+    ips.iter().for_each(|ip| start_backend(*ip, Service::Imap, 2143, &ledger));
+    let site = Site::in_front_of(28, &ips, "director_user_kick_delay = 1 secs\n");
+    let stop = AtomicBool::new(false);
+    let used = |ip| ledger.used.lock().unwrap().get(&ip).copied().unwrap_or_default();
+    thread::scope(|scope| {
+        let visit = |user: usize| {
+            let (site, stop) = (&site, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let mut client = site.connect();
+                    client.send(format!("a LOGIN user{user} pw\r\nhello\r\n"));
+                    // It may be moved at any moment; half of them stay until then.
+                    if user.is_multiple_of(2) {
+                        client.rest();
+                    } else {
+                        let _ = client.stream().read(&mut [0; 64]);
+                    }
+                }
+            })
+        };
+        let users: Vec<_> = (0..12).map(visit).collect();
+        support::site::wait_until("every backend is used", || ips.iter().all(|ip| used(*ip) > 0));
+        let run = site.run("director drain --grace 0 --json 127.44.28.11");
+        let logins = used(ips[0]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let others = used(ips[1]) + used(ips[2]);
+        support::site::wait_until("users go on elsewhere", || used(ips[1]) + used(ips[2]) > others + 20);
+        assert_eq!(used(ips[0]), logins, "nobody came after it was safe");
+        let status = site.run("director drain --status 127.44.28.11");
+        assert_eq!(status.code, 0, "still safe: {status:?}");
+        stop.store(true, Ordering::SeqCst);
+        // Those who stay until they are told to go.
+        support::site::wait_until("all have left", || {
+            site.run("director kick --wait *").rows();
+            users.iter().all(|user| user.is_finished())
+        });
+    });
+    assert_eq!(*ledger.overlaps.lock().unwrap(), Vec::<String>::new());
 }
 
 /// Ctrl-C ends the watching; the drain goes on, and the same command finds it again.

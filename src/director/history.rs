@@ -249,3 +249,69 @@ fn host_event(action: &Action) -> Option<(IpAddr, HostEvent)> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::director::core::Movement;
+
+    fn key(number: u32) -> UserKey {
+        UserKey::of_hash(UserHash::from_number(number))
+    }
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([10, 1, 0, n])
+    }
+
+    fn movement(user: u32, sessions: u32) -> Movement {
+        let cause = Cause::Moved(Origin::Operator);
+        Movement { user: key(user), from: ip(1), to: Some(ip(2)), sessions, cause }
+    }
+
+    #[test]
+    fn entries_are_a_few_dozen_bytes_and_their_number_is_bounded() {
+        assert!(size_of::<HistoryEntry>() <= 64 && size_of::<HostEntry>() <= 80);
+        let mut history = History::new();
+        for n in 0..HISTORY_PLACED_MAX as u32 + 5 {
+            history.note_placed(at(u64::from(n)), key(n), ip(1), Cause::Hashed);
+        }
+        let moves = vec![Action::MoveEnded(movement(1, 0)); 1000];
+        for n in 0..HISTORY_USERS_MAX as u64 / 1000 + 2 {
+            history.note(at(n), &moves);
+        }
+        let changes =
+            vec![Action::DrainStarted { ip: ip(1), origin: Origin::Operator }; HISTORY_HOSTS_MAX + 1];
+        history.note(at(1), &changes);
+        assert_eq!(history.placed.entries.len(), HISTORY_PLACED_MAX);
+        assert_eq!(history.users.entries.len(), HISTORY_USERS_MAX);
+        assert_eq!(history.hosts.entries.len(), HISTORY_HOSTS_MAX);
+        assert_eq!(history.of_user(key(4).hash()), [], "the oldest go first");
+        assert_eq!(history.of_user(key(5).hash()).len(), 1);
+        assert_eq!(history.of_user(key(1).hash()).len(), HISTORY_SHOWN_MAX);
+        assert_eq!(history.of_host(ip(1)).len(), HISTORY_SHOWN_MAX);
+    }
+
+    /// Moves of users without session end as they begin.
+    #[test]
+    fn a_move_without_sessions_is_one_event() {
+        let mut history = History::new();
+        history.note(at(1), &[Action::MoveStarted(movement(1, 0)), Action::MoveEnded(movement(1, 0))]);
+        history.note(at(2), &[Action::MoveStarted(movement(2, 3)), Action::MoveEnded(movement(2, 0))]);
+        assert_eq!(history.of_user(key(1).hash()).len(), 1);
+        assert_eq!(history.of_user(key(2).hash()).len(), 2);
+    }
+
+    #[test]
+    fn events_of_both_rings_are_told_in_order() {
+        let mut history = History::new();
+        history.note(at(1), &[Action::MoveEnded(movement(1, 0))]);
+        history.note_placed(at(2), key(1), ip(1), Cause::Hashed);
+        history.note(at(3), &[Action::MoveEnded(movement(1, 0))]);
+        let times: Vec<_> = history.of_user(key(1).hash()).iter().map(|entry| entry.at.millis()).collect();
+        assert_eq!(times, [1, 2, 3]);
+    }
+}

@@ -145,3 +145,6 @@ impl Director {
         self.tables.kick(user, except)
     }
 }
+
+#[cfg(test)]
+mod tests;

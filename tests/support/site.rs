@@ -62,29 +62,36 @@ impl Run {
 impl Site {
     /// Backends `127.44.NET.11` and following.
     pub fn start(net: u8, backends: &[Behaviour], more: &str) -> Self {
-        let ip = format!("127.44.{net}.1");
         let address = |n: usize| SocketAddr::new(format!("127.44.{net}.{}", 11 + n).parse().unwrap(), 2143);
         let started: Vec<_> = backends
             .iter()
             .enumerate()
             .map(|(n, behaviour)| FakeBackend::start(address(n), Service::Imap, *behaviour))
             .collect();
+        let servers: Vec<_> = started.iter().map(|b| b.address().ip()).collect();
+        let more = format!("director_user_kick_delay = 0\n{more}");
+        Self { backends: started, ..Self::in_front_of(net, &servers, &more) }
+    }
+
+    /// In front of backends that others have started, at port 2143.
+    pub fn in_front_of(net: u8, servers: &[IpAddr], more: &str) -> Self {
+        let ip = format!("127.44.{net}.1");
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let auth = FakeAuth::start(&folder.path().join("auth-login"), |_| {
             "proxy\tport=2143\tuser_group=staff\tuser_id=7".to_owned()
         });
-        let servers: Vec<_> = started.iter().map(|b| b.address().ip().to_string()).collect();
+        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
         let configure = |_: &Path| {
             format!(
                 "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
-                 director_mail_servers = {}\ndirector_user_kick_delay = 0\n\
+                 director_mail_servers = {}\n\
                  service imap-login {{\n inet_listener imap {{\n  port = 1143\n }}\n}}\n{more}",
                 servers.join(" ")
             )
         };
         let homing = Homing::start_in(folder, configure, format!("{ip}:1143").parse().unwrap());
-        Self { homing, backends: started, _auth: auth, ip }
+        Self { homing, backends: Vec::new(), _auth: auth, ip }
     }
 
     /// So many backends that work.

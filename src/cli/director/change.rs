@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn w32_exit_codes_follow_from_replies() {
+    fn w32_replies_decide_the_exit_status() {
         let status = |reply| outcome("x", &reply).map_err(|fault| fault.status());
         assert_eq!(status(Reply::Ok), Ok(()));
         assert_eq!(status(Reply::NotFound), Err(68));

@@ -261,12 +261,16 @@ impl Core {
         let Some(row) = self.mapping(now, user) else { return Ok(()) };
         let Some(from) = self.backends.row(row.host).map(|row| row.host.ip) else { return Ok(()) };
         let count = PlanCount { users: 1, sessions: u64::from(row.sessions) };
-        match self.moves.get(user) {
-            Some(moving) if !moving.is_stuck() && moving.to != Some(ip) => Err(OperationError::BeingMoved),
-            Some(moving) if !moving.is_stuck() => Ok(planner.kept = count),
-            _ if from == ip => Ok(planner.kept = count),
-            _ => Ok(add(&mut planner.moves, from, Some(ip), count)),
+        let moving = self.moves.get(user).filter(|moving| !moving.is_stuck());
+        if moving.is_some_and(|moving| moving.to != Some(ip)) {
+            return Err(OperationError::BeingMoved);
         }
+        if moving.is_some() || from == ip {
+            planner.kept = count;
+        } else {
+            add(&mut planner.moves, from, Some(ip), count);
+        }
+        Ok(())
     }
 
     fn plan_kick(&self, hash: UserHash, planner: &mut Planner) {

@@ -27,6 +27,12 @@ pub struct UserKey {
 }
 
 impl UserKey {
+    /// A user under the first tag.
+    #[cfg(test)]
+    pub(in crate::director) fn of_hash(hash: UserHash) -> Self {
+        Self { tag: TagNumber(0), hash }
+    }
+
     /// The hash of the name.
     pub fn hash(self) -> UserHash {
         self.hash
