@@ -57,8 +57,9 @@ fn configuration(net: u8, folder: &Path, more: &str) -> String {
 
 impl Site {
     fn start(net: u8, more: &str) -> Self {
-        let backend =
-            |n: u8| FakeBackend::start(SocketAddr::new(at(net, 11 + n), 2143), Service::Imap, Behaviour::Good);
+        let backend = |n: u8| {
+            FakeBackend::start(SocketAddr::new(at(net, 11 + n), 2143), Service::Imap, Behaviour::Good)
+        };
         let backends = (0..4).map(backend).collect();
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("state")).unwrap();
@@ -310,8 +311,8 @@ fn dovecot(net: u8, users: &[String]) -> (Dovecot, BTreeMap<String, IpAddr>) {
     for (n, ((user, hash), place)) in users.iter().zip(hashes).zip(places).enumerate() {
         let Reply::Place(place) = place else { panic!("{place:?}") };
         let hashed = place.hashed.unwrap();
-        let others = [11, 12, 14].map(|last| at(net, last)).into_iter().filter(|ip| *ip != hashed);
-        let host = if n % 2 == 0 { hashed } else { others.last().unwrap() };
+        let mut others = [14, 12, 11].map(|last| at(net, last)).into_iter().filter(|ip| *ip != hashed);
+        let host = if n % 2 == 0 { hashed } else { others.next().unwrap() };
         moves.push(Request::UserMove { user: hash.into(), host });
         expected.insert(user.clone(), host);
     }

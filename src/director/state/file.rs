@@ -45,7 +45,7 @@ pub(super) struct Extent {
     pub(super) lines_left_out: u64,
 }
 
-/// Reads every line and keeps none.
+/// Checks every line and understands none.
 pub(super) fn measure(input: impl BufRead) -> Result<Extent, ReadError> {
     let mut lines = Lines::new(input);
     let (mut number, mut counted, mut extent) = (0_u64, 0, None);
@@ -59,27 +59,23 @@ pub(super) fn measure(input: impl BufRead) -> Result<Extent, ReadError> {
                 number += broken_to_the_end(&mut lines, number)?;
                 break;
             }
-            Line::Whole(body) => {
-                let record = Record::parse(&body);
-                check_place(number, record.as_ref())?;
-                if record == Some(Record::Commit) {
-                    counted = number;
-                    extent = Some(lines.bytes());
-                }
+            Line::Whole(body) if number == 1 => check_header(Record::parse(&body).as_ref())?,
+            Line::Whole(body) if Record::is_commit(&body) => {
+                counted = number;
+                extent = Some(lines.bytes());
             }
+            Line::Whole(_) => {}
         }
     }
     let bytes = extent.ok_or(ReadError::CutOff(number))?;
     Ok(Extent { bytes, lines_left_out: number - 1 - counted })
 }
 
-fn check_place(number: u64, record: Option<&Record>) -> Result<(), ReadError> {
+fn check_header(record: Option<&Record>) -> Result<(), ReadError> {
     match record {
-        Some(Record::Header(VERSION)) if number == 1 => Ok(()),
-        Some(Record::Header(version)) if number == 1 => Err(ReadError::TooNew(*version)),
-        _ if number == 1 => Err(ReadError::Foreign),
-        Some(Record::Header(_)) | None => Err(ReadError::Unreadable(number)),
-        Some(_) => Ok(()),
+        Some(Record::Header(VERSION)) => Ok(()),
+        Some(Record::Header(version)) => Err(ReadError::TooNew(*version)),
+        _ => Err(ReadError::Foreign),
     }
 }
 
@@ -108,7 +104,9 @@ pub(super) fn read(input: impl BufRead, extent: Extent) -> Result<Saved, ReadErr
             Line::Broken => return Err(ReadError::Damaged(number)),
             Line::Whole(body) => {
                 let record = Record::parse(&body).ok_or(ReadError::Unreadable(number))?;
-                book.enter(record).ok_or(ReadError::Unreadable(number))?;
+                let is_header = matches!(record, Record::Header(_));
+                let entered = book.enter(record).filter(|()| is_header == (number == 1));
+                entered.ok_or(ReadError::Unreadable(number))?;
             }
         }
     }

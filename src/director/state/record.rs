@@ -1,7 +1,7 @@
 //! The records of the file: one line each, fields separated by tabs. They are words and numbers that a person can read.
 //! Which record may stand where is not known here.
 
-use std::{fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use homing_wire::tab;
 
@@ -59,16 +59,21 @@ impl Record {
         out.0
     }
 
+    /// True for [`Record::Commit`], without reading the line any further.
+    pub(super) fn is_commit(body: &[u8]) -> bool {
+        body == b"commit"
+    }
+
     /// `None` if the line is something else.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let fields: Vec<_> = tab::split(body).map(|field| field.into_owned()).collect();
-        let mut fields = Reader(fields.iter().map(Vec::as_slice).collect::<Vec<_>>().into_iter());
+        let mut fields = Reader(Some(body));
         let record = match fields.text()? {
             NAME => Self::Header(fields.number()?),
             "table" => {
                 let expire = Duration::from_millis(fields.number()?);
-                let format = UsernameFormat::parse(fields.text()?).ok()?;
-                let mut separator = fields.text()?.chars();
+                let format = UsernameFormat::parse(&fields.string()?).ok()?;
+                let separator = fields.string()?;
+                let mut separator = separator.chars();
                 let naming = Naming { format, master_user_separator: separator.next() };
                 separator.next().is_none().then_some(())?;
                 Self::Table(naming, expire)
@@ -78,13 +83,13 @@ impl Record {
             "user" => Self::User(Change::Is(fields.user()?)),
             "forget" => {
                 let hash = UserHash::from_number(fields.number()?);
-                Self::User(Change::Gone { hash, tag: fields.bytes()?.to_vec() })
+                Self::User(Change::Gone { hash, tag: fields.bytes()?.into_owned() })
             }
             "commit" => Self::Commit,
             _ => return None,
         };
         // A newer version may have more fields; a file that says it is of this one may not.
-        (matches!(record, Self::Header(_)) || fields.0.next().is_none()).then_some(record)
+        (matches!(record, Self::Header(_)) || fields.0.is_none()).then_some(record)
     }
 }
 
@@ -166,15 +171,28 @@ impl Fields {
     }
 }
 
-struct Reader<'a>(std::vec::IntoIter<&'a [u8]>);
+/// Fields of a line, one after the other; a million of them are read at a start.
+struct Reader<'a>(Option<&'a [u8]>);
 
 impl<'a> Reader<'a> {
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        self.0.next()
+    fn field(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        let end = rest.iter().position(|byte| *byte == b'\t');
+        self.0 = end.and_then(|end| rest.get(end + 1..));
+        rest.get(..end.unwrap_or(rest.len()))
     }
 
+    fn bytes(&mut self) -> Option<Cow<'a, [u8]>> {
+        self.field().map(tab::unescape)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.into_owned()).ok()
+    }
+
+    /// A word or a number, in which nothing has to be escaped.
     fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
+        std::str::from_utf8(self.field()?).ok()
     }
 
     fn number<T: FromStr>(&mut self) -> Option<T> {
@@ -196,8 +214,8 @@ impl<'a> Reader<'a> {
             "down" => false,
             _ => return None,
         };
-        let tag = self.bytes()?.to_vec();
-        let hostname = Some(self.text()?.to_owned()).filter(|name| !name.is_empty());
+        let tag = self.bytes()?.into_owned();
+        let hostname = Some(self.string()?).filter(|name| !name.is_empty());
         Some(Host { vhosts, up, ..Host::new(ip, hostname, tag) })
     }
 
@@ -219,7 +237,7 @@ impl<'a> Reader<'a> {
     fn user(&mut self) -> Option<SavedUser> {
         Some(SavedUser {
             hash: UserHash::from_number(self.number()?),
-            tag: self.bytes()?.to_vec(),
+            tag: self.bytes()?.into_owned(),
             backend: self.number()?,
             seen: self.moment()?,
             mapped_secs: self.number()?,

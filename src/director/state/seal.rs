@@ -70,12 +70,16 @@ impl<R: BufRead> Lines<R> {
         let written = seal_of(&line);
         let before = std::mem::replace(&mut self.before, written);
         let body = line.strip_suffix(b"\n").and_then(|line| line.get(SEAL_BYTES..));
-        match (before, written, body) {
-            (Some(before), Some(written), Some(body)) if before.over(body) == written => {
-                Ok(Line::Whole(body.to_vec()))
-            }
-            _ => Ok(Line::Broken),
+        let is_whole = match (before, written, body) {
+            (Some(before), Some(written), Some(body)) => before.over(body) == written,
+            _ => false,
+        };
+        if !is_whole {
+            return Ok(Line::Broken);
         }
+        line.pop();
+        line.drain(..SEAL_BYTES);
+        Ok(Line::Whole(line))
     }
 }
 
