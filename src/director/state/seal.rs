@@ -1,4 +1,4 @@
-//! Lines with checksums: `XXXXXXXX BODY`, where X is the CRC-32 of the checksum before and of the body, in hexadecimal.
+//! Lines with checksums: `SEAL BODY`, where the seal is the CRC-32 of the seal before and of the body, in hexadecimal.
 //! A line that is missing, doubled, moved or damaged is noticed at the next one. It knows nothing of bodies.
 
 use std::io::{self, BufRead, Read};
