@@ -5,8 +5,15 @@
 
 mod support;
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    thread,
+};
 
+use homing_doveadm::director::{Request, Server, ServerEvent};
 use serde_json::{Value, json};
 use support::{
     client::Client,
@@ -56,6 +63,13 @@ fn backends_and_users_are_shown() {
     );
     assert!(down["state_changed"].as_u64() > Some(1_700_000_000));
     assert_eq!(json["backends"][0]["state_changed"], Value::Null);
+    let long = site.run("director status --long --json").json();
+    let down = &long["backends"][1];
+    assert_eq!((&down["changed_by"], &down["sessions"]), (&json!("operator"), &json!(u8::from(n == 1))));
+    site.run(&format!("director remove IP{n}")).rows();
+    let leaving = site.run("director status --long").rows();
+    let row = leaving.iter().find(|row| row.starts_with(&ip)).unwrap();
+    assert!(row.ends_with("1 1 leaving"), "it keeps its user: {leaving:?}");
     let ring = site.run("director ring status").rows();
     assert!(ring[1].starts_with("127.0.0.1 0 self - ring synced"), "{ring:?}");
     let json = site.run("director ring status --json").json();
@@ -330,6 +344,71 @@ fn the_socket_may_be_named() {
     }
     let ipc = site.homing.folder().join("ipc").display().to_string();
     assert_eq!(Run::of(homing().args(["proxy", "list", "-a", &ipc])).rows().len(), 1);
+}
+
+/// A director that knows no own word, and takes every one, as Homing did before it had some.
+fn start_older_director(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve_as_older_director(stream));
+        }
+    });
+}
+
+fn serve_as_older_director(mut stream: UnixStream) {
+    let mut server = Server::default();
+    let mut buffer = [0; 512];
+    loop {
+        while let Some(ServerEvent::Request(request)) = server.poll_event() {
+            assert!(matches!(request, Request::Own(_) | Request::DirectorList), "{request:?}");
+            server.end_rows();
+        }
+        let _ = stream.write_all(&server.poll_transmit().unwrap_or_default());
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => server.received(&buffer[..count]),
+            _ => return,
+        }
+    }
+}
+
+#[test]
+fn an_older_director_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("director-admin");
+    start_older_director(&path);
+    for words in ["director explain foo", "director drain 10.0.0.1", "who", "director kick --wait foo"] {
+        let run = Run::of(homing().args(words.split(' ')).arg("-a").arg(&path));
+        assert!(run.code == 76 && run.err.contains("this director"), "{words}: {run:?}");
+    }
+}
+
+/// Whatever a socket says, the program ends with a word about it.
+#[test]
+fn strange_answers_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let version = "VERSION\tdirector-doveadm\t1\t0\n";
+    let answers = [
+        (String::new(), 69),
+        ("VERSION\tother\t1\t0\n".to_owned(), 76),
+        (format!("{version}what\n"), 76),
+        (format!("{version}10.0.0.1\t5\n"), 76),
+        (format!("{version}{}", "x".repeat(20_000)), 76),
+        (format!("{version}10.0.0.1\t5\t1\t\x1b[2J\tU\t0\n"), 69),
+    ];
+    for (n, (answer, code)) in answers.into_iter().enumerate() {
+        let path = folder.path().join(n.to_string());
+        let listener = UnixListener::bind(&path).unwrap();
+        let serving = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The request is there before the end of the connection.
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let run = Run::of(homing().args(["director", "status", "-a"]).arg(&path));
+        assert!(run.code == code && run.out.is_empty() && !run.err.contains('\x1b'), "{n}: {run:?}");
+        serving.join().unwrap();
+    }
 }
 
 #[test]

@@ -65,13 +65,16 @@ impl Asking {
     }
 }
 
-/// A file rather than a port: it says who may use it.
+/// A file rather than a port, since it says who may use it; one that is there, since the program makes those that it can.
 fn configured(config: &Path, protocol: AdminProtocol) -> Result<Place, Fault> {
     let settings = config::admin_sockets(config).map_err(Fault::Config)?;
-    let mut places: Vec<_> =
-        settings.sockets.into_iter().filter(|s| s.protocol == protocol).map(|s| s.place.into()).collect();
-    places.sort_by_key(|place| matches!(place, Place::Tcp(_)));
-    places.into_iter().next().ok_or_else(|| {
+    let places = settings.sockets.into_iter().filter(|socket| socket.protocol == protocol);
+    let best = places.map(|socket| Place::from(socket.place)).min_by_key(|place| match place {
+        Place::Unix(path) if path.exists() => 0,
+        Place::Unix(_) => 1,
+        Place::Tcp(_) => 2,
+    });
+    best.ok_or_else(|| {
         Fault::Config(format!("{}: no socket to ask: no director, or no listener for it", config.display()))
     })
 }
@@ -144,6 +147,10 @@ mod tests {
              inet_listener x-admin {{\n port = 9\n address = 127.0.0.1\n }}\n unix_listener /s/director-admin {{\n }}\n}}"
         );
         assert_eq!(place(&moved, AdminProtocol::Director), Ok("/s/director-admin".to_owned()));
+        let there = folder.path().join("director-admin");
+        std::fs::write(&there, "").unwrap();
+        let two = format!("{text}service director {{\n unix_listener {} {{\n }}\n}}", there.display());
+        assert_eq!(place(&two, AdminProtocol::Director), Ok(there.display().to_string()));
         let missing = place("base_dir = /r\n", AdminProtocol::Ipc).unwrap_err();
         assert_eq!(missing.status(), super::super::exit::EXIT_CONFIG);
         let missing = asking(Some(Path::new("/nonexistent")), None).place(AdminProtocol::Ipc);

@@ -47,12 +47,17 @@ impl Site {
     pub(super) fn instructions(&self) -> String {
         format!(
             "{INSTRUCTIONS}
-With Dovecot's doveadm installed, who is where:
+Who is where and why, and a backend that is emptied for a power-off:
+  {1} director status -c {0}
+  {1} director explain alice -c {0}
+  {1} director drain 127.0.0.12 -c {0}
+With Dovecot's doveadm installed:
   doveadm -c {0} director status alice
 Configuration of this demo: {0}
 Ctrl-C stops: logged-in clients get their protocol's goodbye and are disconnected.
 ",
-            self.config.display()
+            self.config.display(),
+            std::env::current_exe().map_or_else(|_| "homing".to_owned(), |path| path.display().to_string())
         )
     }
 }

@@ -12,7 +12,14 @@ impl Model {
     pub fn change(&mut self, origin: Origin, operation: &Operation) -> Result<(), OperationError> {
         match operation {
             Operation::AddHost { ip, tag, vhosts, .. } => self.add_host(*ip, tag.as_deref(), *vhosts)?,
-            Operation::SetVhosts { ip, vhosts } => self.host(*ip)?.host.vhosts = *vhosts,
+            Operation::SetVhosts { ip, vhosts } => {
+                let is_drained = self.drains.iter().any(|drain| drain.ip == *ip);
+                let host = self.host(*ip)?;
+                if origin == Origin::Health && *vhosts > 0 && is_drained {
+                    return Err(OperationError::HeldDown(*ip));
+                }
+                host.host.vhosts = *vhosts;
+            }
             Operation::Up { ip } => self.set_up(origin, *ip, true)?,
             Operation::Down { ip } => self.set_up(origin, *ip, false)?,
             Operation::RemoveHost { ip } => self.host(*ip)?.in_table = false,

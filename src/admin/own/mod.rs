@@ -4,6 +4,7 @@
 mod drain;
 mod explain;
 mod failure;
+mod hosts;
 mod plan;
 mod sessions;
 mod state;
@@ -40,6 +41,7 @@ pub(super) async fn answer(
         Command::Load(load) => state::load(access, &load),
         Command::Words => Ok(WORDS.iter().map(|word| Row::Word((*word).to_owned())).collect()),
         Command::Hash(users) => Ok(hashes(access, users)),
+        Command::Hosts => Ok(hosts::rows(access)),
         Command::Explain { user, tag } => Ok(explain::rows(access, user, &tag).await),
         Command::Plan(planned) => plan::rows(access, planned).await,
         Command::Drain { host, pace } => drain::start(access, host, pace).map(|row| vec![row]),

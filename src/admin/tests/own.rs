@@ -167,6 +167,9 @@ async fn w41_a_drain_is_started_once_and_looked_at_often() {
     let mut client = Client::director(&access).await;
     let session = place(&access, "foo").await;
     let ip = session.ip().to_string();
+    let hosts = client.table("X-HOSTS").await;
+    let told = row(&hosts, &format!("host\tip={ip}\t"));
+    assert!(told.ends_with("up=1\tusers=1\tsessions=1\tleaving=0\tdraining=0"), "{hosts:?}");
     let none = client.table(&format!("X-DRAIN-STATUS\t{ip}")).await;
     assert_eq!(none, [format!("error\tkind=notfound\ttext={ip}: is not being drained")]);
     let told = client.table(&format!("X-DRAIN\t{ip}\t3\t\t5000")).await;
@@ -207,4 +210,20 @@ async fn a_drain_that_nobody_can_take_over_waits() {
         Operation::AddHost { ip: "10.1.0.2".parse().unwrap(), hostname: None, tag: None, vhosts: None };
     access.director.apply(Origin::Operator, added).unwrap();
     timeout(PATIENCE, session.kicked().cancelled_owned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_long_list_of_sessions_is_complete() {
+    let access = access("10.1.0.1").await;
+    let seats: Vec<_> =
+        (0..1200).map(|n| seat(&access, &format!("user{n}"), "", Some("10.1.0.1:143"))).collect();
+    let mut client = Client::director(&access).await;
+    let all = client.table("X-SESSIONS\t*").await;
+    assert_eq!((all.len(), all.last().unwrap().as_str()), (1201, "end"));
+    assert_eq!(client.table("X-SESSIONS\tuser1?").await.len(), 11);
+    assert_eq!(
+        client.table("X-PLAN\tUSER-KICK\t*").await[0],
+        "plan\teffect=kicked\tfrom=10.1.0.1\tusers=1200\tsessions=1200"
+    );
+    drop(seats);
 }

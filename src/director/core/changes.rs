@@ -41,6 +41,10 @@ impl Core {
     pub(super) fn set_vhosts(&mut self, origin: Origin, ip: IpAddr, vhosts: u32) -> Outcome {
         check_vhosts(vhosts)?;
         self.known_host(ip)?;
+        // A slow start that was under way does not know yet.
+        if origin == Origin::Health && vhosts > 0 && self.drains.active.contains_key(&ip) {
+            return Err(OperationError::HeldDown(ip));
+        }
         Ok(self.change_host(origin, ip, |host| host.vhosts = vhosts))
     }
 

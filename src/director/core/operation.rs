@@ -57,7 +57,7 @@ pub enum Operation {
         /// At most [`VHOSTS_MAX`].
         vhosts: Option<u32>,
     },
-    /// Changes a weight; new users alone are affected (4.4).
+    /// Changes a weight; new users alone are affected (4.4). A health check cannot give weight to what is being drained.
     SetVhosts {
         /// Which backend.
         ip: IpAddr,
@@ -253,7 +253,7 @@ pub enum OperationError {
     /// A health check would take down the last usable backend of a tag.
     #[error("{0}: is the last usable backend with its tag")]
     LastUsable(IpAddr),
-    /// A health check would bring up what somebody else has taken down.
+    /// A health check would bring up what somebody else has taken down, or give weight to what is being drained.
     #[error("{0}: was taken down by somebody else")]
     HeldDown(IpAddr),
 }

@@ -16,6 +16,7 @@ use crate::{
 pub const WORDS: &[&str] = &[
     "X-WORDS",
     "X-HASH",
+    "X-HOSTS",
     "X-SESSIONS",
     "X-EXPLAIN",
     "X-PLAN",
@@ -41,6 +42,8 @@ pub enum Command {
     Words,
     /// What the director knows users by: [`super::Row::Hash`] for each name.
     Hash(Vec<Vec<u8>>),
+    /// All backends, also those that are leaving: [`super::Row::Host`] for each, then [`super::Row::End`].
+    Hosts,
     /// The live sessions of users: [`super::Row::Session`] for each, then [`super::Row::End`].
     Sessions(UserPattern),
     /// Where a user is and would be, why, the sessions and what happened lately. Changes nothing.
@@ -145,6 +148,7 @@ impl Command {
         Some(match word {
             "X-WORDS" => Self::Words,
             "X-HASH" => Self::Hash(fields.all()),
+            "X-HOSTS" => Self::Hosts,
             "X-SESSIONS" => Self::Sessions(UserPattern::new(fields.next()?)),
             "X-EXPLAIN" => Self::Explain { user: fields.next()?, tag: fields.next_or_empty() },
             "X-PLAN" => Self::Plan(Planned::read(fields)?),
@@ -167,7 +171,7 @@ impl Command {
 
     fn arguments(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Words | Self::Dump => Vec::new(),
+            Self::Words | Self::Hosts | Self::Dump => Vec::new(),
             Self::Load(load) => load.arguments(),
             Self::Hash(users) => users.clone(),
             Self::Sessions(user) => vec![user.as_bytes().to_vec()],
@@ -187,6 +191,7 @@ impl Command {
         match self {
             Self::Words => "X-WORDS",
             Self::Hash(_) => "X-HASH",
+            Self::Hosts => "X-HOSTS",
             Self::Sessions(_) => "X-SESSIONS",
             Self::Explain { .. } => "X-EXPLAIN",
             Self::Plan(_) => "X-PLAN",

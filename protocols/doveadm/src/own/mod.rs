@@ -10,6 +10,7 @@ mod command;
 mod drain;
 mod explain;
 mod failure;
+mod host;
 mod plan;
 mod record;
 mod row;
@@ -23,6 +24,7 @@ pub use command::{Awaited, Command, DrainPace, Planned, Unreadable, WAIT_SECS_MA
 pub use drain::{DrainRow, DrainState};
 pub use explain::{CurrentRow, EventRow, MovingRow, RingRow};
 pub use failure::{Failure, FailureKind};
+pub use host::HostRow;
 pub use plan::{PlanEffect, PlanRow};
 pub use record::VALUE_BYTES_MAX;
 pub use row::{HashRow, Row};

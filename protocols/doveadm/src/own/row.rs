@@ -1,8 +1,8 @@
 //! The rows that answer own requests.
 
 use super::{
-    CurrentRow, DrainRow, EventRow, Failure, LoadRow, LoadedRow, MovingRow, PlanRow, RingRow, SessionRow,
-    StateHostRow, StateUserRow, record::Record,
+    CurrentRow, DrainRow, EventRow, Failure, HostRow, LoadRow, LoadedRow, MovingRow, PlanRow, RingRow,
+    SessionRow, StateHostRow, StateUserRow, record::Record,
 };
 use crate::{director, fields::UserHash};
 
@@ -13,6 +13,8 @@ pub enum Row {
     Word(String),
     /// What the director knows a user by.
     Hash(HashRow),
+    /// A backend.
+    Host(HostRow),
     /// A live session.
     Session(SessionRow),
     /// The mapping of a user.
@@ -66,6 +68,7 @@ impl Row {
         match self {
             Self::Word(word) => Record::new("word").show("name", word),
             Self::Hash(row) => Record::new("hash").bytes("user", &row.user).show("hash", row.hash),
+            Self::Host(row) => row.record(),
             Self::Session(row) => row.record(),
             Self::Current(row) => row.record(),
             Self::Moving(row) => row.record(),
@@ -94,6 +97,7 @@ impl Row {
                 user: record.get("user")?.to_vec(),
                 hash: UserHash(record.number("hash")?),
             }),
+            HostRow::WORD => Self::Host(HostRow::read(record)?),
             SessionRow::WORD => Self::Session(SessionRow::read(record)?),
             CurrentRow::WORD => Self::Current(CurrentRow::read(record)?),
             MovingRow::WORD => Self::Moving(MovingRow::read(record)),

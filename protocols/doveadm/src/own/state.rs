@@ -125,7 +125,7 @@ impl LoadedRow {
 }
 
 impl StateHostRow {
-    pub(super) const WORD: &str = "host";
+    pub(super) const WORD: &str = "dump-host";
 
     pub(super) fn record(&self) -> Record {
         let record = Record::new(Self::WORD).show("ip", self.ip).optional("name", self.hostname.as_ref());
@@ -150,7 +150,7 @@ impl StateHostRow {
 }
 
 impl StateUserRow {
-    pub(super) const WORD: &str = "user";
+    pub(super) const WORD: &str = "dump-user";
 
     pub(super) fn record(&self) -> Record {
         let record = Record::new(Self::WORD).show("user", self.user).show("ip", self.ip);

@@ -16,6 +16,7 @@ fn commands() -> Vec<Command> {
     vec![
         Command::Words,
         Command::Hash(vec![b"a\tb".to_vec(), b"c".to_vec()]),
+        Command::Hosts,
         Command::Sessions(UserPattern::new("*@x")),
         Command::Explain { user: b"12".to_vec(), tag: b"blue".to_vec() },
         plan(Request::HostFlush(Scope::All)),
@@ -80,6 +81,20 @@ fn rows() -> Vec<Row> {
         note: String::new(),
         ..drain.clone()
     };
+    let host = HostRow {
+        ip: ip(1),
+        hostname: Some("be1".to_owned()),
+        tag: b"a\tb".to_vec(),
+        vhosts: 5,
+        up: true,
+        changed: Some(7),
+        changed_by: Some("operator".to_owned()),
+        users: 3,
+        sessions: 4,
+        leaving: true,
+        draining: false,
+    };
+    let bare = HostRow { hostname: None, tag: Vec::new(), changed: None, changed_by: None, ..host.clone() };
     let plan = |effect, to| PlanRow { effect, from: Some(ip(1)), to, users: 2, sessions: 3 };
     vec![
         Row::Word("X-WORDS".to_owned()),
@@ -103,6 +118,8 @@ fn rows() -> Vec<Row> {
         Row::NotLoaded(LoadRow { user: UserHash(7), why: "busy".to_owned() }),
         Row::Loaded(LoadedRow { loaded: 5, kept: 6 }),
         Row::Hash(HashRow { user: Vec::new(), hash: UserHash(1) }),
+        Row::Host(host),
+        Row::Host(bare),
         Row::Session(session),
         Row::Session(empty),
         Row::Current(CurrentRow {

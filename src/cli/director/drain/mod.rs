@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{Connection, hosts, plan};
-use crate::cli::{exit::Fault, place::Place, show::Form};
+use crate::cli::{complain, exit::Fault, place::Place, show::Form};
 use argument::{Rate, Span};
 use screen::Screen;
 
@@ -87,6 +87,10 @@ impl Drain {
         if self.stop {
             let row = one(connection, &Command::DrainStop { host, restore: self.restore }).await?;
             screen::print(form, &row);
+            if let Some(vhosts) = row.vhosts_before.filter(|_| !self.restore) {
+                let back = format!("homing director update {host} {vhosts}");
+                complain(&format!("{host}: still gets no new users; this gives the weight back: {back}"));
+            }
             return Ok(());
         }
         if self.status {
@@ -165,7 +169,7 @@ fn verdict(row: &DrainRow) -> Result<(), Fault> {
     match (row.safe, row.state) {
         (true, _) => Ok(()),
         (false, DrainState::Ended) => {
-            Err(Fault::NotDone(format!("{}: {}; it is not empty", row.host, row.note)))
+            Err(Fault::NotDone(format!("{}: {}; it is not safe to power off", row.host, row.note)))
         }
         (false, _) => Err(Fault::NotDone(format!("{}: not empty yet", row.host))),
     }

@@ -100,7 +100,7 @@ fn details(row: &DrainRow) -> String {
 impl Shown for DrainRow {
     fn text(&self) -> String {
         let state = match (self.state, self.safe) {
-            (DrainState::Ended, false) => "the drain has ended, the backend is not empty",
+            (DrainState::Ended, false) => "the drain has ended",
             (_, true) => "safe to power off",
             (DrainState::Moving, _) => "users move away",
             (DrainState::Waiting, _) => "busy sessions are waited for",
@@ -155,7 +155,11 @@ mod tests {
             "10.0.0.1: users move away; 6 users moved; 4 left with 4 sessions, 2 moving, about 1m 1s to go\n"
         );
         assert_eq!(row(DrainState::Safe, true, 0).text(), "10.0.0.1: safe to power off; 10 users moved\n");
-        assert!(row(DrainState::Ended, false, 1).text().contains("not empty"));
+        assert!(
+            row(DrainState::Ended, false, 1)
+                .text()
+                .starts_with("10.0.0.1: the drain has ended; 9 users moved; 1 left")
+        );
         let json = row(DrainState::Waiting, false, 1).json();
         assert_eq!(
             (&json["state"], &json["safe"], &json["parallel"]),

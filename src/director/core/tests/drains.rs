@@ -264,6 +264,8 @@ fn a_health_check_does_not_end_a_drain() {
     core.apply_as(Origin::Health, Operation::Down { ip: ip(HERE) }).unwrap();
     core.drain();
     core.apply_as(Origin::Health, Operation::Up { ip: ip(HERE) }).unwrap();
+    let raise = Operation::SetVhosts { ip: ip(HERE), vhosts: 20 };
+    assert_eq!(core.apply_as(Origin::Health, raise), Err(OperationError::HeldDown(ip(HERE))), "a slow start");
     core.pass(0);
     assert_eq!(core.state(), DrainState::Safe);
 }
@@ -364,6 +366,26 @@ fn a_drain_and_a_flush_of_the_same_backend_get_on() {
     }
     assert_eq!((core.state(), core.core.flushes().count()), (DrainState::Safe, 0));
     assert_eq!(core.progress().moved, here.len() as u64);
+}
+
+/// A walk over a backend is one at a time; a drain that took it from a flush would make the flush miss users.
+#[test]
+fn a_flush_keeps_its_place_while_the_backend_is_drained() {
+    let mut core = Checked::three();
+    let here = core.sessions_here();
+    core.busy.0 = here.iter().copied().collect();
+    core.apply(Operation::SetVhosts { ip: ip(HERE), vhosts: 0 }).unwrap();
+    let flush = Flushing::Safe { parallel: Some(1) };
+    core.apply(Operation::FlushHost { ip: ip(HERE), flush }).unwrap();
+    core.drain();
+    for _ in &here {
+        core.live_on(500);
+        let kicked = core.kicked();
+        assert_eq!(kicked.len(), 1, "the flush goes on, and the drain waits for busy sessions");
+        core.release_all(kicked);
+        core.live_on(KICK_DELAY_SECS * 1000);
+    }
+    assert_eq!(core.core.flushes().count(), 0);
 }
 
 #[test]
