@@ -95,7 +95,12 @@ impl Store {
             self.open = Some(output);
             return Ok(());
         }
-        self.open = Some(self.write_anew(tables)?);
+        let written = self.write_anew(tables);
+        if written.is_err() {
+            // What is there of it takes the room that may be missing.
+            let _ = fs::remove_file(self.folder.join(NEW));
+        }
+        self.open = Some(written?);
         Ok(())
     }
 
