@@ -22,7 +22,7 @@ use crate::{
         self,
         settings::{AuthSource, ListenerSettings, LogTarget, ProxyHeaderSettings, Settings},
     },
-    director::{Director, DirectorError},
+    director::{self, Director, DirectorError},
     health::Health,
     lifecycle::{self, PrivilegeError, Request, Signals, Supervisor},
     listener::{BindError, Listener},
@@ -140,7 +140,7 @@ impl App {
         // Before anybody is served: from now on no signal ends the process without a goodbye.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let settings = Arc::new(settings);
-        let director = Director::new(&settings.director).await?;
+        let director = Director::start(&settings.director).await?;
         let health = Arc::new(Health::new(director.clone()));
         let hosts = Arc::new(HostStates::watched_by(health.watcher()));
         let (generation, generation_work) = build(&settings, Kept::default(), &hosts)?;
@@ -293,6 +293,9 @@ impl App {
         if old.process.login_user != new.process.login_user {
             tracing::warn!(target: "homing::app", "a changed default_login_user {fixed}");
         }
+        if old.director.state_dir != new.director.state_dir {
+            tracing::warn!(target: "homing::app", "a changed director_state_dir {fixed}");
+        }
         let is_relaying = !old.relay.sockets.is_empty() || !new.relay.sockets.is_empty();
         if is_relaying && old.relay != new.relay {
             tracing::warn!(target: "homing::app", "a changed socket of service director or ipc, or a limit of theirs, {fixed}");
@@ -340,6 +343,7 @@ impl App {
         // Administrators can watch until here.
         self.admin.stop().await;
         self.metrics.stop().await;
+        self.director.finish().await;
         drop(self.generation_work);
         self.log.flush();
     }
@@ -361,6 +365,10 @@ pub async fn rehearse(settings: Settings) -> Result<Vec<String>, StartError> {
     let settings = Arc::new(settings);
     if let Some(user) = &settings.process.login_user {
         lifecycle::can_drop_to(user)?;
+    }
+    if let Some(folder) = &settings.director.state_dir {
+        director::state::check(folder, settings.process.login_user.as_deref())
+            .map_err(DirectorError::from)?;
     }
     let director = Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.

@@ -33,6 +33,7 @@ fn settings(mail_servers: &str) -> DirectorSettings {
         user_kick_delay: Duration::ZERO,
         parallel_moves_max: 100,
         flush_socket: String::new(),
+        state_dir: None,
         master_user_separator: None,
     }
 }

@@ -13,6 +13,7 @@ pub(super) const EXIT_CONFIG: u8 = 78;
 pub(super) const EXIT_HELP: &str = "Exit status:
   0   done
   64  the command line is wrong
+  65  the data cannot be read
   68  there is no such backend, user or director
   69  the program that should answer cannot be reached
   75  not done: refused, or busy, or what was waited for has not ended
@@ -25,6 +26,9 @@ pub(super) enum Fault {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A file is not what it should be.
+    #[error("{0}")]
+    Data(String),
     /// What was named does not exist.
     #[error("{0}")]
     NotFound(String),
@@ -47,6 +51,7 @@ impl Fault {
     pub(super) fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
+            Self::Data(_) => 65,
             Self::NotFound(_) => 68,
             Self::Unreachable(_) => 69,
             Self::NotDone(_) => 75,

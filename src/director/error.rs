@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::{
     core::{FormatError, MailServerError, OperationError, UserHash, Wait},
     flush_program::TargetError,
+    state::StateError,
     waits,
 };
 use crate::observe::tally::WaitReason;
@@ -24,6 +25,12 @@ pub enum DirectorError {
     /// `director_flush_socket`.
     #[error(transparent)]
     FlushSocket(#[from] TargetError),
+    /// `director_state_dir`.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The state could not be read to its end.
+    #[error("director_state_dir: reading failed: {0}")]
+    Reading(#[source] std::io::Error),
     /// A change that the users of the moment do not allow.
     #[error(transparent)]
     Operation(#[from] OperationError),

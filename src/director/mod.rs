@@ -13,6 +13,7 @@ mod history;
 mod line;
 mod names;
 mod placement;
+pub mod state;
 mod tables;
 mod timer;
 mod told;
@@ -28,7 +29,9 @@ use homing_login::UserName;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::core::{Action, MailServer, Naming, Operation, OperationError, Origin, Rules, UsernameFormat};
+use self::core::{
+    Action, MailServer, Naming, Operation, OperationError, Origin, Rules, Saved, UsernameFormat,
+};
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
 pub use explain::{ExplainedBackend, Explanation};
@@ -43,6 +46,7 @@ pub use line::SessionLine;
 use names::{Names, Plan, Resolver};
 pub use placement::Placement;
 use placement::SessionPlace;
+use state::{Keeper, Store};
 use tables::Tables;
 pub use views::Census;
 
@@ -56,6 +60,8 @@ pub struct Director {
     tables: Arc<Tables>,
     names: Arc<Names>,
     foreign: Arc<Foreign>,
+    /// Writes down what a restart must not lose.
+    keeper: Option<Arc<Keeper>>,
     /// Ends the timer with the last clone, though placements may live on.
     _timer: Arc<DropGuard>,
 }
@@ -73,12 +79,37 @@ impl Director {
     /// Resolves the backends and starts without users. Names that have no address are a warning: they come in by
     /// themselves when they have one, as other addresses do, and logins wait for a backend meanwhile.
     pub async fn new(settings: &DirectorSettings) -> Result<Self, DirectorError> {
-        Self::with_resolver(settings, Resolver::of_system()).await
+        Self::with_resolver(settings, Resolver::of_system(), None).await
     }
 
-    async fn with_resolver(settings: &DirectorSettings, resolver: Resolver) -> Result<Self, DirectorError> {
+    /// As [`Director::new`], but goes on where the last run ended and writes down what the next one needs, in
+    /// `director_state_dir` if that is set.
+    pub async fn start(settings: &DirectorSettings) -> Result<Self, DirectorError> {
+        let resolver = Resolver::of_system();
+        let Some(folder) = settings.state_dir.clone() else {
+            return Self::with_resolver(settings, resolver, None).await;
+        };
+        let opened = tokio::task::spawn_blocking(move || Store::open(&folder)).await;
+        let (store, saved) = opened.map_err(std::io::Error::other).map_err(DirectorError::Reading)??;
+        let mut director = Self::with_resolver(settings, resolver, saved).await?;
+        director.keeper = Some(Arc::new(Keeper::start(store, &director.tables)));
+        Ok(director)
+    }
+
+    /// Writes down what is left. The last thing to be done.
+    pub async fn finish(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.finish().await;
+        }
+    }
+
+    async fn with_resolver(
+        settings: &DirectorSettings,
+        resolver: Resolver,
+        saved: Option<Saved>,
+    ) -> Result<Self, DirectorError> {
         let flush = FlushTarget::parse(&settings.flush_socket)?;
-        let names = Names::start(plan(settings)?, resolver).await?;
+        let names = Names::start(plan(settings)?, resolver, saved).await?;
         let tables = Arc::clone(names.tables());
         tables.flush_jobs().set_target(flush);
         let end = CancellationToken::new();
@@ -87,7 +118,7 @@ impl Director {
         tokio::spawn(async move { programs_end.run_until_cancelled(programs).await });
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
         let foreign = Foreign::start(settings.user_expire);
-        Ok(Self { tables, names, foreign, _timer: Arc::new(end.drop_guard()) })
+        Ok(Self { tables, names, foreign, keeper: None, _timer: Arc::new(end.drop_guard()) })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     DirectorError,
-    core::{Host, MailServer, MailServerError, Rules, ServerHost, Table, hosts_of},
+    core::{Host, MailServer, MailServerError, Rules, Saved, ServerHost, Table, hosts_of},
     tables::Tables,
 };
 pub(super) use resolver::Resolver;
@@ -89,12 +89,17 @@ impl Plan {
 }
 
 impl Names {
-    /// Tables for this plan. Names that have no address in time are a warning.
-    pub(super) async fn start(plan: Plan, resolver: Resolver) -> Result<Arc<Self>, DirectorError> {
+    /// Tables for this plan. Names that have no address in time are a warning; they keep those that an earlier run knew.
+    pub(super) async fn start(
+        plan: Plan,
+        resolver: Resolver,
+        saved: Option<Saved>,
+    ) -> Result<Arc<Self>, DirectorError> {
         let replies = resolver.ask_all(plan.names()).await;
-        let (known, pending) = sort(replies, &resolver, &Known::new());
+        let before = saved.as_ref().map(|saved| known_of(&saved.hosts.configured)).unwrap_or_default();
+        let (known, pending) = sort(replies, &resolver, &before);
         let hosts = plan.hosts(&known)?;
-        let tables = Arc::new(Tables::new(plan.table(hosts.clone()), plan.is_director()));
+        let tables = Arc::new(Tables::new(plan.table(hosts.clone()), plan.is_director(), saved));
         let state = State { plan, known, hosts, is_refused: false, followers: JoinSet::new() };
         let names = Arc::new(Self { tables, resolver, state: Mutex::new(state) });
         names.follow_all(&mut names.lock(), pending);
@@ -211,6 +216,17 @@ impl Name {
             tracing::warn!("director_mail_servers: unknown mail host {name}: {error}; {consequence}");
         }
     }
+}
+
+/// The addresses that names had.
+fn known_of(hosts: &[Arc<Host>]) -> Known {
+    let mut known = Known::new();
+    for host in hosts {
+        if let Some(name) = &host.hostname {
+            known.entry(name.clone()).or_default().addresses.push(host.ip);
+        }
+    }
+    known
 }
 
 /// What is known of all names now, failed ones as they were `before`; and the questions without answer.

@@ -15,14 +15,14 @@ use super::{
     by_session::BySession,
     clock::Clock,
     core::{
-        Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, SessionKey, Table,
-        UserHash, Wait,
+        Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, STEP_USERS_MAX, Saved,
+        SavedHosts, SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
     },
     counted,
     flush_program::{FlushJob, FlushJobs},
     foreign::ForeignKicks,
     history::History,
-    told,
+    state, told,
 };
 
 /// Longest sleep of the timer: keeps sums of times small, whatever is configured.
@@ -42,6 +42,8 @@ pub(super) struct Tables {
     progress: watch::Sender<()>,
     /// Tells that a session has ended, if anybody asks.
     ends: watch::Sender<()>,
+    /// Tells that a change should be written down soon.
+    soon: Arc<Notify>,
 }
 
 struct State {
@@ -56,9 +58,13 @@ struct State {
 }
 
 impl Tables {
-    pub(super) fn new(table: Table, configured: bool) -> Self {
+    /// Tables that are empty, or as an earlier run has left them.
+    pub(super) fn new(table: Table, configured: bool, saved: Option<Saved>) -> Self {
         let clock = Clock::new();
-        let core = Core::new(clock.now(), table);
+        let core = match saved {
+            Some(saved) => state::restored(clock.now(), table, saved),
+            None => Core::new(clock.now(), table),
+        };
         let state = State { core, configured, stops: BySession::new(), timer: None, history: History::new() };
         let news = || watch::Sender::new(());
         Self {
@@ -70,6 +76,7 @@ impl Tables {
             flush_jobs: Arc::default(),
             progress: news(),
             ends: news(),
+            soon: Arc::default(),
         }
     }
 
@@ -269,6 +276,34 @@ impl Tables {
         if is_sooner {
             self.sooner.notify_one();
         }
+        if actions.iter().any(state::is_pressing) {
+            self.soon.notify_one();
+        }
+    }
+
+    /// Fires when something was changed that should be written down soon.
+    pub(super) fn soon(&self) -> Arc<Notify> {
+        Arc::clone(&self.soon)
+    }
+
+    /// See [`Core::begin_saving`].
+    pub(super) fn begin_saving(&self) -> SavedHosts {
+        self.lock().core.begin_saving()
+    }
+
+    /// Some mappings to be written down, and where to go on.
+    pub(super) fn saved_users(&self, from: UserCursor) -> (Vec<SavedUser>, Option<UserCursor>) {
+        self.lock().core.saved_users(from, STEP_USERS_MAX)
+    }
+
+    /// True if something is not written down.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.lock().core.has_unsaved()
+    }
+
+    /// Some of that.
+    pub(super) fn take_unsaved(&self) -> UnsavedChanges {
+        self.lock().core.take_unsaved(STEP_USERS_MAX)
     }
 
     pub(super) fn hash(&self, user: &UserName) -> UserHash {

@@ -23,6 +23,7 @@ pub(super) fn settings(mail_servers: &str) -> DirectorSettings {
         user_kick_delay: Duration::from_millis(50),
         parallel_moves_max: 100,
         flush_socket: String::new(),
+        state_dir: None,
         master_user_separator: None,
     }
 }

@@ -1,12 +1,12 @@
 //! What administrators see of the tables, and what they wait for. Each call holds the lock for bounded work.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Director,
     core::{
-        BackendRow, Core, DrainProgress, FlushId, FlushProgress, Lookup, Moment, Operation, OperationError,
-        Origin, Plan, UserCursor, UserHash, UserRow,
+        BackendRow, Core, DrainProgress, FlushId, FlushProgress, Host, Lookup, Moment, Operation,
+        OperationError, Origin, Plan, UserCursor, UserHash, UserRow,
     },
     history::{HistoryEntry, HostEntry},
 };
@@ -55,6 +55,19 @@ impl Director {
             let configured = core.configured_hosts().iter().map(|host| host.ip);
             configured.filter(|ip| !core.hosts().contains(*ip)).collect()
         })
+    }
+
+    /// The same as they were configured.
+    pub fn removed_backends(&self) -> Vec<Arc<Host>> {
+        self.tables.read(|core, _| {
+            let configured = core.configured_hosts().iter();
+            configured.filter(|host| !core.hosts().contains(host.ip)).cloned().collect()
+        })
+    }
+
+    /// Whether [`super::core::Operation::LoadUser`] would be refused; true if the user is there already.
+    pub fn can_load(&self, user: UserHash, ip: IpAddr) -> Result<bool, OperationError> {
+        self.tables.read(|core, _| core.can_load(user, ip))
     }
 
     /// The hash of a user name.

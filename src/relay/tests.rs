@@ -82,6 +82,7 @@ fn director_settings(mail_servers: &str, separator: Option<char>) -> DirectorSet
         user_kick_delay: Duration::from_secs(2),
         parallel_moves_max: 100,
         flush_socket: String::new(),
+        state_dir: None,
         master_user_separator: separator,
     }
 }

@@ -16,6 +16,7 @@ use super::{
     model::{Life, Model, Who},
     plans,
     random::Random,
+    restart::Written,
 };
 
 /// How often the interesting things happened; a simulation that does not reach them proves nothing.
@@ -35,6 +36,8 @@ pub struct Seen {
     pub ended_flushes: u64,
     pub aborted: u64,
     pub forgotten: u64,
+    pub restarts: u64,
+    pub restarted_moves: u64,
     pub drains: u64,
     pub drained: u64,
     pub drained_held: u64,
@@ -59,6 +62,8 @@ pub struct Sim {
     /// Logins that were told to wait and not woken since.
     pub waiting: BTreeSet<Who>,
     pub seen: Seen,
+    /// What an attentive writer has written down.
+    pub written: Written,
     /// What was done, if somebody wants to know.
     pub trace: Option<Vec<String>>,
 }
@@ -66,8 +71,10 @@ pub struct Sim {
 impl Sim {
     pub fn new(seed: u64, random: Random, table: Table, model: Model, traced: bool) -> Self {
         let clock = 1_700_000_000_000 + seed % 1000;
+        let mut core = Core::new(Moment::from_millis(clock), table);
         Self {
-            core: Core::new(Moment::from_millis(clock), table),
+            written: Written::begin(&mut core),
+            core,
             model,
             random,
             clock,
@@ -204,7 +211,7 @@ impl Sim {
         self.check();
     }
 
-    fn check(&self) {
+    pub fn check(&self) {
         let contradictions = self.core.contradictions();
         assert!(contradictions.is_empty(), "{contradictions:#?}");
         let mut places: BTreeMap<Who, IpAddr> = BTreeMap::new();

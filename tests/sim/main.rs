@@ -11,6 +11,7 @@ mod model;
 mod operations;
 mod plans;
 mod random;
+mod restart;
 mod told;
 
 use std::{env, panic::resume_unwind, thread};
@@ -97,6 +98,8 @@ fn check_variety(seen: &[Seen]) {
         ("ended flushes", sum(|s| s.ended_flushes)),
         ("aborted programs", sum(|s| s.aborted)),
         ("forced flushes", sum(|s| s.forgotten)),
+        ("restarts", sum(|s| s.restarts)),
+        ("moves that went on after a restart", sum(|s| s.restarted_moves)),
         ("drains", sum(|s| s.drains)),
         ("drained users", sum(|s| s.drained)),
         ("drained users with sessions", sum(|s| s.drained_held)),

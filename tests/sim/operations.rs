@@ -37,15 +37,23 @@ fn table(random: &mut Random, model: &mut Model) -> Table {
             hosts.push(host(random, address(n)));
         }
     }
+    Table { hosts, rules: rules(model) }
+}
+
+fn rules(model: &Model) -> Rules {
     let naming = Naming { format: UsernameFormat::parse("%Lu").unwrap(), master_user_separator: None };
-    let rules = Rules {
+    Rules {
         naming,
         expire: Duration::from_millis(model.expire),
         kick_delay: Duration::from_millis(model.kick_delay),
         moves_max: NonZeroU32::new(model.moves_max as u32).unwrap(),
         flush_program: model.script,
-    };
-    Table { hosts, rules }
+    }
+}
+
+/// The configuration in force.
+fn same_table(model: &Model) -> Table {
+    Table { hosts: model.said.clone(), rules: rules(model) }
 }
 
 fn host(random: &mut Random, ip: IpAddr) -> Host {
@@ -70,6 +78,13 @@ pub fn step(sim: &mut Sim) {
         81..82 => stop_flush(sim),
         82..86 => end_a_script(sim),
         86..88 => refresh(sim),
+        88..89 => {
+            // With other rules mappings that are too old by these are gone before.
+            sim.model.forget_strays();
+            let same = sim.random.one_in(2);
+            let table = if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
+            sim.restart(table);
+        }
         100..104 => {
             let ip = ip(sim);
             drains::drain(sim, ip);

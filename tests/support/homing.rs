@@ -34,15 +34,28 @@ impl Homing {
         let path = folder.path();
         let own = format!("base_dir = {0}\nlog_path = {0}/log\n", path.display());
         fs::write(path.join("homing.conf"), own + &configure(path)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_homing"))
-            .args(["run", "-c"])
-            .arg(path.join("homing.conf"))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut homing = Self { child, folder };
+        let mut homing = Self { child: Self::spawn(path), folder };
         homing.wait_ready(ready_at);
         homing
+    }
+
+    fn spawn(folder: &Path) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
+        command.args(["run", "-c"]).arg(folder.join("homing.conf"));
+        command.stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Ends it with a signal by name, and starts it again as it was.
+    pub fn restart(&mut self, signal: &str, ready_at: SocketAddr) {
+        self.signal(signal);
+        self.wait();
+        self.start_again(ready_at);
+    }
+
+    /// Starts it again, after it has ended.
+    pub fn start_again(&mut self, ready_at: SocketAddr) {
+        self.child = Self::spawn(self.folder.path());
+        self.wait_ready(ready_at);
     }
 
     fn wait_ready(&mut self, address: SocketAddr) {

@@ -7,6 +7,7 @@ mod failure;
 mod hosts;
 mod plan;
 mod sessions;
+mod state;
 mod wait;
 
 use std::io;
@@ -36,6 +37,8 @@ pub(super) async fn answer(
     };
     let told = match command {
         Command::Sessions(pattern) => return sessions::list(wire, server, access, &pattern).await,
+        Command::Dump => return state::dump(wire, server, access).await,
+        Command::Load(load) => state::load(access, &load),
         Command::Words => Ok(WORDS.iter().map(|word| Row::Word((*word).to_owned())).collect()),
         Command::Hash(users) => Ok(hashes(access, users)),
         Command::Hosts => Ok(hosts::rows(access)),

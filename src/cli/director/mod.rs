@@ -4,9 +4,11 @@
 mod change;
 mod connection;
 mod drain;
+mod dump;
 mod explain;
 mod flush;
 mod hosts;
+mod load;
 mod map;
 mod plan;
 mod ring;
@@ -61,6 +63,10 @@ enum DirectorCommand {
     Drain(drain::Drain),
     /// Tell why a user is where they are
     Explain(explain::Explain),
+    /// Write the whole state down as text
+    Dump(dump::Dump),
+    /// Bring backends and users to the state of a dump
+    Load(load::Load),
     /// Show the ring of directors
     Ring(ring::Ring),
 }
@@ -83,6 +89,8 @@ impl Director {
             DirectorCommand::Flush(command) => command.run(connection, form).await,
             DirectorCommand::Drain(command) => command.run(connection, form).await,
             DirectorCommand::Explain(command) => command.run(connection, form).await,
+            DirectorCommand::Dump(command) => command.run(connection, form).await,
+            DirectorCommand::Load(command) => command.run(connection, form).await,
             DirectorCommand::Ring(command) => command.run(connection, form).await,
         }
     }

@@ -58,6 +58,7 @@ pub(crate) const TOP: &[Known] = &[
     known("director_max_parallel_kicks", Kind::Count(1), "100"),
     known("director_max_parallel_moves", Kind::Count(1), "100"),
     known("director_servers", Kind::Text, ""),
+    known("director_state_dir", Kind::Text, ""),
     known("director_user_expire", Kind::Time(10_000), "15 mins"),
     known("director_user_kick_delay", Kind::Time(0), "2 secs"),
     known("director_username_hash", Kind::Template(&USERNAME_HASH), "%Lu"),

@@ -1,6 +1,6 @@
 //! Settings of the director.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Which backend a user belongs to (spec/director.md 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct DirectorSettings {
     /// `director_flush_socket`: `unix:PATH`, absolute, or `tcp:HOST:PORT`, with `%i`, `%{ip}`, `%h` and `%{host}` of the
     /// new backend; empty: no program is run.
     pub flush_socket: String,
+    /// Homing's own `director_state_dir`: where what was changed while running survives a restart, absolute. `None`:
+    /// nowhere.
+    pub state_dir: Option<PathBuf>,
     /// `auth_master_user_separator`: names are cut here before hashing.
     pub master_user_separator: Option<char>,
 }

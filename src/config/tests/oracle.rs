@@ -110,6 +110,7 @@ fn defaults_are_those_of_doveconf() {
     let ours = values(&dump(&load(&empty).parsed, true));
     let own = [
         "/director_admin_networks",
+        "/director_state_dir",
         "/kick_farewell",
         "/login_auth_socket_path",
         "/log_format",

@@ -1,5 +1,7 @@
 //! Settings of the director.
 
+use std::path::PathBuf;
+
 use super::{View, auth::master_user_separator};
 use crate::config::{report::Report, settings::DirectorSettings};
 
@@ -19,8 +21,21 @@ pub(super) fn director(view: &View<'_>, report: &mut Report) -> DirectorSettings
         user_kick_delay: view.time("director_user_kick_delay"),
         parallel_moves_max: view.count("director_max_parallel_moves"),
         flush_socket: flush_socket(view, report),
+        state_dir: state_dir(view, report),
         master_user_separator: master_user_separator(view),
     }
+}
+
+/// Whether it can be written to is seen at a start.
+fn state_dir(view: &View<'_>, report: &mut Report) -> Option<PathBuf> {
+    let path = PathBuf::from(view.text("director_state_dir"));
+    if path.as_os_str().is_empty() {
+        return None;
+    }
+    if !path.is_absolute() {
+        report.error(view.position("director_state_dir"), "director_state_dir: must be an absolute path");
+    }
+    Some(path)
 }
 
 /// Paths are below `base_dir`, where the reference's director is locked in.

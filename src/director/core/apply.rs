@@ -25,6 +25,7 @@ impl Core {
             Operation::SetTag { ip, tag } => self.set_tag(origin, ip, tag),
             Operation::MoveUser { user, ip } => self.move_user(origin, user, ip),
             Operation::MapUser { user, ip } => self.map_user(origin, user, ip),
+            Operation::LoadUser { user, ip } => self.load_user(origin, user, ip),
             Operation::KickUser { user } => Ok(self.kick(origin, user)),
             Operation::FlushHost { ip, flush } => {
                 self.check_in_use(ip)?;
@@ -76,6 +77,38 @@ impl Core {
         match self.find(user) {
             Some(_) => Ok(Vec::new()),
             None => Ok(self.map(user, number, Cause::Mapped(origin))),
+        }
+    }
+
+    fn load_user(
+        &mut self,
+        origin: Origin,
+        hash: UserHash,
+        ip: IpAddr,
+    ) -> Result<Vec<Action>, OperationError> {
+        self.can_load(hash, ip)?;
+        let (number, user) = self.resident_of(ip, hash)?;
+        let cause = Cause::Mapped(origin);
+        let Some(slot) = self.find(user) else {
+            return Ok(self.map(user, number, cause));
+        };
+        let mut actions = Vec::new();
+        self.start_move(slot, Some(number), Reason { cause, flush: None }, &mut actions);
+        Ok(actions)
+    }
+
+    /// Whether [`Operation::LoadUser`] would be refused; true if the user is there already.
+    pub fn can_load(&self, hash: UserHash, ip: IpAddr) -> Result<bool, OperationError> {
+        let (_, user) = self.resident_of(ip, hash)?;
+        let row = self.users.find(user).and_then(|slot| self.users.row(slot));
+        let Some(row) = row.filter(|row| !self.is_forgotten(row)) else { return Ok(false) };
+        if row.moving {
+            return Err(OperationError::BeingMoved);
+        }
+        let here = self.backends.row(row.host).map(|row| row.host.ip);
+        match here.filter(|here| *here != ip && row.sessions > 0) {
+            Some(here) => Err(OperationError::InUse(here)),
+            None => Ok(here == Some(ip)),
         }
     }
 

@@ -13,8 +13,13 @@ use super::{Host, Hosts, Moment, Origin, Ring, UserHash, hosts::order, users::Ta
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct HostNumber(u32);
 
-#[cfg(test)]
 impl HostNumber {
+    /// As it is written down.
+    pub(super) fn value(self) -> u32 {
+        self.0
+    }
+
+    #[cfg(test)]
     pub(super) const fn first() -> Self {
         Self(0)
     }
@@ -39,6 +44,8 @@ pub(super) struct Backends {
     gone: BTreeSet<HostNumber>,
     next: u32,
     ring: Ring,
+    /// Something is not as it was last written down.
+    pub(super) is_changed: bool,
     /// The ring waits for the end of many changes.
     ring_is_old: bool,
     /// Every tag ever used by a backend; a login cannot add one.
@@ -122,6 +129,7 @@ impl Backends {
 
     /// Adds a backend whose address is not in the table.
     pub(super) fn add(&mut self, host: Host, changed: Option<(Moment, Origin)>) -> Arc<Host> {
+        self.is_changed = true;
         let tag = self.tag_number(&host.tag);
         let host = Arc::new(host);
         let number = self.next_number();
@@ -138,6 +146,7 @@ impl Backends {
         ip: IpAddr,
         change: impl FnOnce(&mut Host),
     ) -> Option<(Arc<Host>, Arc<Host>)> {
+        self.is_changed = true;
         let number = self.number(ip)?;
         let row = self.rows.get_mut(&number)?;
         let before = Arc::clone(&row.host);
@@ -151,6 +160,7 @@ impl Backends {
     }
 
     pub(super) fn note_change(&mut self, ip: IpAddr, now: Moment, origin: Origin) {
+        self.is_changed = true;
         if let Some(row) = self.number(ip).and_then(|number| self.rows.get_mut(&number)) {
             row.changed = Some((now, origin));
         }
@@ -166,6 +176,7 @@ impl Backends {
 
     /// Takes a backend out of the table. Its number stays known until [`Backends::drop_row`].
     pub(super) fn retire(&mut self, ip: IpAddr) -> Option<(HostNumber, Backend)> {
+        self.is_changed = true;
         let number = self.current.remove(&ip)?;
         self.table.remove(ip);
         self.gone.insert(number);
@@ -176,6 +187,7 @@ impl Backends {
 
     /// Keeps the ring as it is until [`Backends::end_changes`], so that a thousand changes cost one sort.
     pub(super) fn begin_changes(&mut self) {
+        self.is_changed = true;
         self.ring_is_old = true;
     }
 
@@ -195,6 +207,7 @@ impl Backends {
     /// Gives a backend a new number; the old one is gone and is returned. The ring knows addresses only.
     pub(super) fn renew(&mut self, ip: IpAddr) -> Option<HostNumber> {
         let number = self.number(ip)?;
+        self.is_changed = true;
         let row = self.rows.get(&number)?.clone();
         self.gone.insert(number);
         let new = self.next_number();

@@ -27,6 +27,7 @@ mod operation;
 mod pace;
 mod plan;
 mod ring;
+mod saved;
 mod time;
 mod username_format;
 mod users;
@@ -57,6 +58,9 @@ pub use operation::{
 };
 pub use plan::{Plan, PlanCount, PlanRow, Planner};
 pub use ring::Ring;
+pub use saved::{
+    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges,
+};
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
 use users::{Expiry, Slot, User, Users};
@@ -100,9 +104,16 @@ pub struct Core {
 impl Core {
     /// Tables without users.
     pub fn new(now: Moment, table: Table) -> Self {
-        let rules = table.rules.clone();
+        let mut core = Self::empty(now, table.rules.clone());
+        // The rules are those of the table, so nothing can be refused.
+        let _told = core.configure(Origin::Configuration, table);
+        core
+    }
+
+    /// Without any backend.
+    fn empty(now: Moment, rules: Rules) -> Self {
         let expiry = Expiry { time: rules.expire, over: None };
-        let mut core = Self {
+        Self {
             rules,
             expiry,
             configured: Hosts::default(),
@@ -113,10 +124,7 @@ impl Core {
             flushes: Flushes::default(),
             drains: Drains::default(),
             now,
-        };
-        // The rules are those of the table, so nothing can be refused.
-        let _told = core.configure(Origin::Configuration, table);
-        core
+        }
     }
 
     /// Places a login: where the user is, else where the ring says. An existing mapping holds even if its backend

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cause, FlushId, Host, Moment, UserKey, Wait};
+use super::{Cause, FlushId, Host, Moment, UserKey, Wait, saved::Changed};
 
 /// How long the sessions of a moved user may take to end before people are told, and before they are kicked again.
 /// As the move timeout of the reference.
@@ -62,6 +62,8 @@ pub(super) struct Moves {
     away: BTreeMap<IpAddr, Away>,
     stuck: usize,
     runs_so_far: u64,
+    /// Whose move is not as it was last written down.
+    pub(super) changed: Changed,
 }
 
 impl Moves {
@@ -93,6 +95,7 @@ impl Moves {
 
     /// Adds a move or puts it into another phase.
     pub(super) fn set(&mut self, user: UserKey, moving: Move) {
+        self.changed.note(user);
         self.timers.insert((moving.deadline, user));
         self.count(&moving, 1);
         if let Some(before) = self.by_user.insert(user, moving.clone()) {
@@ -106,6 +109,7 @@ impl Moves {
     pub(super) fn remove(&mut self, user: UserKey) -> Option<Move> {
         let moving = self.by_user.remove(&user)?;
         self.timers.remove(&(moving.deadline, user));
+        self.changed.note(user);
         self.count(&moving, -1);
         Some(moving)
     }

@@ -96,9 +96,17 @@ pub enum Operation {
         /// Where to.
         ip: IpAddr,
     },
-    /// Maps a user to a backend, under the backend's tag, unless there is a mapping. For tables that were written
-    /// down elsewhere.
+    /// Maps a user to a backend, under the backend's tag, unless there is a mapping.
     MapUser {
+        /// Who.
+        user: UserHash,
+        /// Where.
+        ip: IpAddr,
+    },
+    /// Brings a user to a backend, under the backend's tag, as a table says that was written down elsewhere. Nobody is
+    /// kicked for it: a user with sessions elsewhere, or who is being moved, is refused. One without session who is
+    /// mapped elsewhere is moved, so the kick delay counts from the end of the last session.
+    LoadUser {
         /// Who.
         user: UserHash,
         /// Where.
@@ -176,8 +184,8 @@ pub enum Origin {
     Operator,
     /// A health check.
     Health,
-    /// The mappings that an earlier run has left. Its changes of backends come back under the origin they had, so
-    /// that health checks know theirs.
+    /// A table that was written down: by an earlier run, or elsewhere. What an earlier run has changed comes back
+    /// under the origin it had, so that health checks know theirs.
     Restored,
 }
 
@@ -212,6 +220,9 @@ pub enum OperationError {
     /// The user's sessions are still being ended for an earlier move.
     #[error("User is already being moved, wait a while for it to be finished")]
     BeingMoved,
+    /// The user has sessions on another backend, and nobody is to be kicked.
+    #[error("User has sessions on {0}")]
+    InUse(IpAddr),
     /// A flush or drain that may move nobody.
     #[error("the number of parallel moves must be at least 1")]
     NoParallelMoves,

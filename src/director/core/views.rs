@@ -79,7 +79,7 @@ impl Lookup {
 
 /// Where a list of users goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UserCursor(usize);
+pub struct UserCursor(pub(super) usize);
 
 impl UserCursor {
     pub(super) const fn at(place: usize) -> Self {

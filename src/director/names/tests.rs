@@ -100,7 +100,7 @@ impl Zone {
 
     async fn director(&self, mail_servers: &str, pace: Pace) -> Director {
         let resolver = Resolver::new(self.look_up(), pace);
-        Director::with_resolver(&settings(mail_servers), resolver).await.unwrap()
+        Director::with_resolver(&settings(mail_servers), resolver, None).await.unwrap()
     }
 
     /// Until some more questions have been answered and their answers taken.

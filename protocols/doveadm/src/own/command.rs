@@ -5,6 +5,7 @@ use std::{net::IpAddr, num::NonZeroU32, str::FromStr};
 use homing_wire::tab;
 use thiserror::Error;
 
+use super::LoadRequest;
 use crate::{
     director::{OwnRequest, Request, Scope},
     fields::{FieldReader, UserHash, ip, number},
@@ -23,6 +24,8 @@ pub const WORDS: &[&str] = &[
     "X-DRAIN-STATUS",
     "X-DRAIN-STOP",
     "X-WAIT",
+    "X-DUMP",
+    "X-LOAD",
 ];
 
 /// Longest wait of one [`Command::Wait`] in seconds. Whoever wants to wait longer asks again, and so finds out if the
@@ -69,6 +72,10 @@ pub enum Command {
         /// The backend gets the weight back that it had before.
         restore: bool,
     },
+    /// The whole state: rows of [`super::StateHostRow`], then of [`super::StateUserRow`], then [`super::Row::End`].
+    Dump,
+    /// Brings users to a backend.
+    Load(LoadRequest),
     /// Returns when something has ended, or with [`super::Row::Waiting`] after so many seconds.
     Wait {
         /// What.
@@ -150,6 +157,8 @@ impl Command {
             "X-DRAIN-STOP" => {
                 Self::DrainStop { host: fields.ip()?, restore: fields.next_or_empty() == RESTORE.as_bytes() }
             }
+            "X-DUMP" => Self::Dump,
+            "X-LOAD" => Self::Load(LoadRequest::read(fields)?),
             "X-WAIT" => Self::Wait { secs: fields.number()?, what: Awaited::read(fields)? },
             _ => return None,
         })
@@ -162,7 +171,8 @@ impl Command {
 
     fn arguments(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Words | Self::Hosts => Vec::new(),
+            Self::Words | Self::Hosts | Self::Dump => Vec::new(),
+            Self::Load(load) => load.arguments(),
             Self::Hash(users) => users.clone(),
             Self::Sessions(user) => vec![user.as_bytes().to_vec()],
             Self::Explain { user, tag } => vec![user.clone(), tag.clone()],
@@ -189,6 +199,8 @@ impl Command {
             Self::DrainStatus(_) => "X-DRAIN-STATUS",
             Self::DrainStop { .. } => "X-DRAIN-STOP",
             Self::Wait { .. } => "X-WAIT",
+            Self::Dump => "X-DUMP",
+            Self::Load(_) => "X-LOAD",
         }
     }
 }

@@ -15,6 +15,7 @@ mod plan;
 mod record;
 mod row;
 mod session;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -28,3 +29,4 @@ pub use plan::{PlanEffect, PlanRow};
 pub use record::VALUE_BYTES_MAX;
 pub use row::{HashRow, Row};
 pub use session::SessionRow;
+pub use state::{LOAD_USERS_MAX, LoadRequest, LoadRow, LoadedRow, StateHostRow, StateUserRow};

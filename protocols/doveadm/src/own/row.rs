@@ -1,7 +1,8 @@
 //! The rows that answer own requests.
 
 use super::{
-    CurrentRow, DrainRow, EventRow, Failure, HostRow, MovingRow, PlanRow, RingRow, SessionRow, record::Record,
+    CurrentRow, DrainRow, EventRow, Failure, HostRow, LoadRow, LoadedRow, MovingRow, PlanRow, RingRow,
+    SessionRow, StateHostRow, StateUserRow, record::Record,
 };
 use crate::{director, fields::UserHash};
 
@@ -30,6 +31,14 @@ pub enum Row {
     Plan(PlanRow),
     /// How far a drain is.
     Drain(DrainRow),
+    /// A backend, in a dump.
+    StateHost(StateHostRow),
+    /// A mapping, in a dump.
+    StateUser(StateUserRow),
+    /// A user who was not brought to a backend.
+    NotLoaded(LoadRow),
+    /// How many others were.
+    Loaded(LoadedRow),
     /// What was waited for has not ended yet; so many are left, if that is known.
     Waiting(Option<u64>),
     /// It is done, or these were all. Answers that may have no other row end with it.
@@ -68,6 +77,10 @@ impl Row {
             Self::Note(text) => Record::new("note").show("text", text),
             Self::Plan(row) => row.record(),
             Self::Drain(row) => row.record(),
+            Self::StateHost(row) => row.record(),
+            Self::StateUser(row) => row.record(),
+            Self::NotLoaded(row) => row.record(),
+            Self::Loaded(row) => row.record(),
             Self::Waiting(left) => Record::new("waiting").optional("left", *left),
             Self::End => Record::new("end"),
             Self::Failure(failure) => failure.record(),
@@ -93,6 +106,10 @@ impl Row {
             "note" => Self::Note(record.text("text")),
             PlanRow::WORD => Self::Plan(PlanRow::read(record)?),
             DrainRow::WORD => Self::Drain(DrainRow::read(record)?),
+            StateHostRow::WORD => Self::StateHost(StateHostRow::read(record)?),
+            StateUserRow::WORD => Self::StateUser(StateUserRow::read(record)?),
+            LoadRow::WORD => Self::NotLoaded(LoadRow::read(record)?),
+            LoadedRow::WORD => Self::Loaded(LoadedRow::read(record)?),
             "waiting" => Self::Waiting(record.number("left")),
             "end" => Self::End,
             Failure::WORD => Self::Failure(Failure::read(record)),

@@ -35,6 +35,13 @@ fn commands() -> Vec<Command> {
         },
         Command::Wait { what: Awaited::Move(UserHash(7)), secs: WAIT_SECS_MAX },
         Command::Wait { what: Awaited::Flush(Scope::Host(ip(1))), secs: 0 },
+        Command::Dump,
+        Command::Load(LoadRequest { dry_run: true, host: ip(1), users: vec![UserHash(7), UserHash(8)] }),
+        Command::Load(LoadRequest {
+            dry_run: false,
+            host: ip(1),
+            users: vec![UserHash(u32::MAX); LOAD_USERS_MAX],
+        }),
     ]
 }
 
@@ -91,6 +98,25 @@ fn rows() -> Vec<Row> {
     let plan = |effect, to| PlanRow { effect, from: Some(ip(1)), to, users: 2, sessions: 3 };
     vec![
         Row::Word("X-WORDS".to_owned()),
+        Row::StateHost(StateHostRow {
+            ip: ip(1),
+            hostname: Some("be1".to_owned()),
+            tag: b"a\tb".to_vec(),
+            vhosts: 7,
+            up: false,
+            changed: Some((5, "operator".to_owned())),
+            removed: true,
+        }),
+        Row::StateUser(StateUserRow {
+            user: UserHash(7),
+            ip: ip(1),
+            expires: None,
+            since: 5,
+            why: "by hash".to_owned(),
+            moving_to: Some(ip(2)),
+        }),
+        Row::NotLoaded(LoadRow { user: UserHash(7), why: "busy".to_owned() }),
+        Row::Loaded(LoadedRow { loaded: 5, kept: 6 }),
         Row::Hash(HashRow { user: Vec::new(), hash: UserHash(1) }),
         Row::Host(host),
         Row::Host(bare),

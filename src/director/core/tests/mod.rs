@@ -8,6 +8,7 @@ mod memory;
 mod moves;
 mod placement;
 mod plans;
+mod saved;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,12 +4,31 @@
 mod expand;
 mod parse;
 
+use std::fmt;
+
 pub use parse::FormatError;
 
 /// A parsed `director_username_hash`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct UsernameFormat {
+    text: Box<str>,
     parts: Vec<Part>,
+}
+
+/// Formats are equal if they mean the same, however they are spelled.
+impl PartialEq for UsernameFormat {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for UsernameFormat {}
+
+/// As it was written.
+impl fmt::Display for UsernameFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +113,7 @@ enum Test {
 impl UsernameFormat {
     /// Parses a setting value.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        Ok(Self { parts: parse::parts(text)? })
+        Ok(Self { text: text.into(), parts: parse::parts(text)? })
     }
 
     /// Fills in a user name.

@@ -17,7 +17,7 @@ use sessions::Sessions;
 pub(super) use slab::Slot;
 use slots::Slots;
 
-use super::{Cause, Moment, UserHash, backends::HostNumber};
+use super::{Cause, Moment, UserHash, backends::HostNumber, saved::Changed};
 
 /// Tags by the order in which they were first configured, so that a key stays small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,12 +110,14 @@ pub(super) struct Users {
     /// The mappings of each backend; no empty ones.
     hosts: BTreeMap<HostNumber, Residents>,
     sessions: Sessions,
+    /// Whose mapping is not as it was last written down.
+    pub(super) changed: Changed,
 }
 
 impl Users {
     pub(super) fn new() -> Self {
-        let (idle, hosts) = (List::default(), BTreeMap::new());
-        Self { slots: Slots::new(), idle, hosts, sessions: Sessions::new() }
+        let (idle, hosts, changed) = (List::default(), BTreeMap::new(), Changed::default());
+        Self { slots: Slots::new(), idle, hosts, sessions: Sessions::new(), changed }
     }
 
     pub(super) fn find(&self, key: UserKey) -> Option<Slot> {
@@ -135,7 +137,13 @@ impl Users {
         let slot = self.slots.insert(user)?;
         self.settle(slot, host);
         self.queue(slot);
+        self.changed.note(key);
         Some(slot)
+    }
+
+    /// When a mapping was made, if that was not just now.
+    pub(super) fn set_mapped(&mut self, slot: Slot, mapped_secs: u32) {
+        self.with(slot, |user| user.mapped_secs = mapped_secs);
     }
 
     /// Marks a user as being moved, or not any more. A mapping that ceases to be held starts its time anew.
@@ -154,6 +162,7 @@ impl Users {
             self.unqueue(slot);
             self.with(slot, |user| user.seen = now);
             self.queue(slot);
+            self.note(slot);
         }
     }
 
@@ -165,11 +174,13 @@ impl Users {
             user.mapped_secs = u32::try_from(now.unix_secs()).unwrap_or(u32::MAX);
         });
         self.settle(slot, host);
+        self.note(slot);
     }
 
     /// Forgets a mapping that is not held.
     pub(super) fn forget(&mut self, slot: Slot) {
         if self.row(slot).is_some_and(|user| !user.is_held()) {
+            self.note(slot);
             self.unqueue(slot);
             self.unsettle(slot);
             self.slots.remove(slot);
@@ -219,9 +230,19 @@ impl Users {
         if !is_held {
             self.queue(slot);
         }
+        // How many sessions there are is not written down, only whether.
+        if was_held != is_held {
+            self.note(slot);
+        }
         if let Some(residents) = self.hosts.get_mut(&host) {
             residents.held = residents.held + usize::from(is_held) - usize::from(was_held);
             residents.sessions = residents.sessions + sessions_now as usize - sessions as usize;
+        }
+    }
+
+    fn note(&mut self, slot: Slot) {
+        if let Some(user) = self.slots.row(slot) {
+            self.changed.note(user.key);
         }
     }
 

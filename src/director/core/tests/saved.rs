@@ -1,0 +1,268 @@
+//! What survives a restart, and how little has to be written down for it (spec/director.md 10, W7).
+
+use super::*;
+
+/// Everything, in small pages.
+fn save(core: &mut Core) -> Saved {
+    let hosts = core.begin_saving();
+    let (mut users, mut from) = (Vec::new(), Some(UserCursor::default()));
+    while let Some(cursor) = from {
+        let (page, next) = core.saved_users(cursor, 3);
+        users.extend(page);
+        from = next;
+    }
+    Saved { hosts, users }
+}
+
+impl Checked {
+    /// The program ends with all its sessions and starts again at once.
+    fn restart(&mut self, hosts: &str) -> Restored {
+        let saved = save(&mut self.core);
+        let table = Table { hosts: hosts_of_vector(hosts), rules: self.core.rules.clone() };
+        let (core, restored, told) = Core::restored(self.now, table, saved);
+        self.core = core;
+        self.live.clear();
+        self.heard(told);
+        restored
+    }
+
+    fn idle(&mut self, name: &str) {
+        let session = self.enter(name);
+        self.release(session);
+    }
+}
+
+/// Mappings in an order that does not depend on where rows lie.
+fn sorted(mut saved: Saved) -> Saved {
+    saved.users.sort_by_key(|user| (user.tag.clone(), user.hash));
+    saved
+}
+
+#[test]
+fn w07_users_backends_and_their_times_survive() {
+    let mut core = Checked::three();
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.apply(Operation::Down { ip: ip("10.1.0.1") }).unwrap();
+    core.apply(Operation::SetVhosts { ip: ip("10.1.0.2"), vhosts: 7 }).unwrap();
+    let added = Operation::AddHost {
+        ip: ip("10.1.0.9"),
+        hostname: None,
+        tag: Some(b"blue".to_vec()),
+        vhosts: Some(5),
+    };
+    core.apply(added).unwrap();
+    core.idle("foo");
+    core.pass(60);
+    let (before, hosts) = (save(&mut core.core), core.core.hosts().clone());
+    let restored = core.restart(THREE);
+    assert_eq!(restored, Restored { users: 2, ..Restored::default() });
+    assert_eq!(core.whereabouts("user1").unwrap(), "10.1.0.3");
+    assert_eq!(*core.core.hosts(), hosts);
+    assert_eq!(core.core.backend_rows()[0].changed.map(|(_, by)| by), Some(Origin::Operator));
+    let mut after = save(&mut core.core);
+    // Numbers of backends are those of a run.
+    let order =
+        |saved: &Saved| -> Vec<_> { saved.hosts.backends.iter().map(|row| row.host.clone()).collect() };
+    assert_eq!(order(&before), order(&after));
+    assert_eq!(after.hosts.configured, before.hosts.configured);
+    let renumbered = |saved: &Saved| {
+        saved.hosts.backends.iter().map(|row| (row.host.ip, row.number)).collect::<BTreeMap<_, _>>()
+    };
+    let (old, new) = (renumbered(&before), renumbered(&after));
+    for user in &mut after.users {
+        let at = new.iter().find(|(_, number)| **number == user.backend).unwrap().0;
+        user.backend = old[at];
+    }
+    assert_eq!(sorted(after).users, sorted(before).users);
+}
+
+#[test]
+fn w07_expired_mappings_stay_away() {
+    let mut core = Checked::three();
+    core.apply(Operation::MapUser { user: core.hash("user1"), ip: ip("10.1.0.1") }).unwrap();
+    core.sleep(Duration::from_secs(10));
+    core.apply(Operation::MapUser { user: core.hash("foo"), ip: ip("10.1.0.1") }).unwrap();
+    let saved = save(&mut core.core);
+    core.sleep(Duration::from_secs(EXPIRE_SECS - 5));
+    let (restarted, restored, _) = Core::restored(core.now, table(THREE), saved);
+    assert_eq!(restored, Restored { users: 1, expired: 1, ..Restored::default() });
+    core.core = restarted;
+    assert_eq!((core.whereabouts("user1"), core.whereabouts("foo").as_deref()), (None, Some("10.1.0.1")));
+    core.pass(5);
+    assert_eq!(core.core.user_count(), 0, "the rest of the time is what was left");
+}
+
+#[test]
+fn w07_users_with_sessions_count_as_just_seen() {
+    let mut core = Checked::three();
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.enter("user1");
+    core.pass(10 * EXPIRE_SECS);
+    assert_eq!(core.restart(THREE), Restored { users: 1, ..Restored::default() });
+    core.pass(EXPIRE_SECS - 1);
+    assert_eq!(core.whereabouts("user1").unwrap(), "10.1.0.3");
+    core.pass(1);
+    assert_eq!(core.whereabouts("user1"), None);
+}
+
+/// The sessions ended with the program, which the old backend may notice late.
+#[test]
+fn w07_a_move_goes_on_behind_the_kick_delay() {
+    let mut core = Checked::three();
+    core.enter("user1");
+    core.move_user("user1", "10.1.0.3").unwrap();
+    assert_eq!(core.restart(THREE), Restored { users: 1, moving: 1, ..Restored::default() });
+    let until = core.now.after(Duration::from_secs(KICK_DELAY_SECS));
+    assert_eq!(core.login("user1"), Err(Wait::KickDelay { until }));
+    let actions = core.pass(KICK_DELAY_SECS);
+    let user = core.hash("user1");
+    assert!(actions.contains(&Action::Wake { user }), "{actions:?}");
+    assert_eq!(core.visit("user1"), "10.1.0.3");
+}
+
+#[test]
+fn w07_the_rest_of_a_delay_is_waited_for() {
+    let mut core = Checked::three();
+    let session = core.enter("user1");
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.release(session);
+    core.sleep(Duration::from_secs(1));
+    core.restart(THREE);
+    let until = core.now.after(Duration::from_secs(KICK_DELAY_SECS - 1));
+    assert_eq!(core.login("user1"), Err(Wait::KickDelay { until }));
+    core.pass(1);
+    assert_eq!(core.visit("user1"), "10.1.0.3");
+}
+
+/// As at a reload (`dr_87_w40_...`).
+#[test]
+fn w07_the_configuration_counts_as_at_a_reload() {
+    let mut core = Checked::three();
+    core.apply(Operation::SetVhosts { ip: ip("10.1.0.1"), vhosts: 7 }).unwrap();
+    core.apply(Operation::RemoveHost { ip: ip("10.1.0.2") }).unwrap();
+    core.restart(THREE);
+    assert!(
+        !core.core.hosts().contains(ip("10.1.0.2")),
+        "removed by a person, and the file says nothing new"
+    );
+    assert_eq!(core.core.hosts().get(ip("10.1.0.1")).unwrap().vhosts, 7);
+    core.restart("10.1.0.1=50,10.1.0.2=100,10.1.0.4=100");
+    let hosts: Vec<_> = core.core.hosts().iter().map(|h| (h.ip.to_string(), h.vhosts)).collect();
+    assert_eq!(hosts, [("10.1.0.1".to_owned(), 50), ("10.1.0.4".to_owned(), 100)]);
+}
+
+/// A backend that the configuration has lost meanwhile, or that was removed while its users were on it.
+#[test]
+fn w07_a_lost_backend_is_left_behind_the_kick_delay() {
+    let mut core = Checked::three();
+    core.enter("foo");
+    core.idle("user1");
+    core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
+    let restored = core.restart("10.1.0.1=100");
+    assert_eq!(restored, Restored { users: 1, moving: 1, dropped: 1, ..Restored::default() });
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
+    assert_eq!(core.visit("user1"), "10.1.0.1", "without session there is nothing to wait for");
+    core.pass(KICK_DELAY_SECS);
+    assert_eq!(core.visit("foo"), "10.1.0.1");
+    assert_eq!(core.core.backend_rows().len(), 1);
+}
+
+#[test]
+fn w07_a_twin_does_not_inherit_forgotten_users() {
+    let mut core = Checked::three();
+    core.move_user("user1", "10.1.0.1").unwrap();
+    core.enter("foo");
+    core.apply(Operation::FlushAll { tag: None, flush: Flushing::Forced }).unwrap();
+    let restored = core.restart(THREE);
+    assert_eq!(restored.moving, 1, "foo had a session there: {restored:?}");
+    assert_eq!(core.whereabouts("user1"), None);
+}
+
+#[test]
+fn w07_hashes_of_other_rules_are_worth_nothing() {
+    let mut core = Checked::three();
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.apply(Operation::Down { ip: ip("10.1.0.1") }).unwrap();
+    let saved = save(&mut core.core);
+    let mut other = table(THREE);
+    other.rules.naming.format = UsernameFormat::parse("%Ln").unwrap();
+    let (restarted, restored, _) = Core::restored(core.now, other, saved);
+    assert_eq!(restored, Restored { dropped: 1, ..Restored::default() });
+    assert!(!restarted.hosts().get(ip("10.1.0.1")).unwrap().up, "backends are what they were all the same");
+}
+
+/// The first write is everything; each further one is what has changed, and together they are the table.
+#[test]
+fn w07_changes_are_noted_once_and_completely() {
+    let mut core = Checked::three();
+    core.idle("foo");
+    let mut written: BTreeMap<_, _> =
+        save(&mut core.core).users.into_iter().map(|user| (user.hash, user)).collect();
+    assert!(!core.core.has_unsaved());
+    let session = core.enter("user1");
+    core.enter("user1");
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.release(session);
+    core.apply(Operation::Down { ip: ip("10.1.0.1") }).unwrap();
+    let mut hosts = None;
+    while core.core.has_unsaved() {
+        let changes = match core.core.take_unsaved(1) {
+            UnsavedChanges::Users(changes) => changes,
+            UnsavedChanges::Last(changes, told) => {
+                hosts = told;
+                changes
+            }
+            UnsavedChanges::Everything => panic!("nothing is lost"),
+        };
+        for change in changes {
+            match change {
+                Change::Is(user) => assert!(written.insert(user.hash, user).is_none(), "once"),
+                Change::Gone { hash, .. } => panic!("{hash} is there"),
+            }
+        }
+    }
+    let users: Vec<_> = written.into_values().collect();
+    let saved = Saved { hosts: hosts.unwrap(), users };
+    assert_eq!(sorted(saved), sorted(save(&mut core.core)));
+    core.pass(EXPIRE_SECS);
+    let UnsavedChanges::Last(changes, None) = core.core.take_unsaved(10) else {
+        panic!("no backend changed")
+    };
+    assert!(changes.contains(&Change::Gone { tag: Vec::new(), hash: core.hash("foo") }), "{changes:?}");
+}
+
+#[test]
+fn w07_too_many_changes_are_written_down_anew() {
+    let mut core = Core::new(Moment::default(), table(THREE));
+    core.begin_saving();
+    for n in 0..=u32::try_from(CHANGES_MAX).unwrap() {
+        let user = UserHash::from_number(n + 1);
+        core.apply(Moment::default(), Origin::Operator, Operation::MapUser { user, ip: ip("10.1.0.1") })
+            .unwrap();
+    }
+    assert!(core.has_unsaved());
+    assert_eq!(core.take_unsaved(10), UnsavedChanges::Everything);
+    core.begin_saving();
+    assert!(!core.has_unsaved());
+}
+
+#[test]
+fn w07_loading_overwrites_nobody_who_is_logged_in() {
+    let mut core = Checked::three();
+    let load =
+        |name: &str, core: &Checked, to: &str| Operation::LoadUser { user: core.hash(name), ip: ip(to) };
+    core.apply(load("new", &core, "10.1.0.1")).unwrap();
+    assert_eq!(core.whereabouts("new").unwrap(), "10.1.0.1");
+    let session = core.enter("foo");
+    let there = core.ip(session);
+    let refused = core.apply(load("foo", &core, "10.1.0.1"));
+    assert_eq!(refused, Err(OperationError::InUse(ip(&there))));
+    core.apply(load("foo", &core, &there)).unwrap();
+    core.release(session);
+    core.apply(load("foo", &core, "10.1.0.1")).unwrap();
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })), "the session has just ended");
+    assert_eq!(core.apply(load("foo", &core, "10.1.0.1")), Err(OperationError::BeingMoved));
+    core.pass(KICK_DELAY_SECS);
+    assert_eq!(core.visit("foo"), "10.1.0.1");
+    assert_eq!(core.apply(load("foo", &core, "10.1.0.8")), Err(OperationError::UnknownHost(ip("10.1.0.8"))));
+}
