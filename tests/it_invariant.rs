@@ -447,6 +447,9 @@ fn w01_w02_w04_w10_no_user_is_on_two_real_backends_whatever_happens() {
     let (history, log) = site.end();
     eprintln!("HOMING_SEED={seed}: sessions by backend {:?}, clients {seen:?}", history.sessions);
     let overlaps = &history.overlaps;
+    if !overlaps.is_empty() {
+        eprintln!("--- log of homing:\n{log}");
+    }
     assert!(
         overlaps.is_empty(),
         "HOMING_SEED={seed}, {} overlaps, e.g. {:?}",
