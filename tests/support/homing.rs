@@ -35,7 +35,7 @@ impl Homing {
         let own = format!("base_dir = {0}\nlog_path = {0}/log\n", path.display());
         fs::write(path.join("homing.conf"), own + &configure(path)).unwrap();
         let mut homing = Self { child: Self::spawn(path), folder };
-        homing.wait_ready(ready_at);
+        homing.wait_ready(ready_at, 0);
         homing
     }
 
@@ -54,13 +54,22 @@ impl Homing {
 
     /// Starts it again, after it has ended.
     pub fn start_again(&mut self, ready_at: SocketAddr) {
+        let starts = self.starts();
         self.child = Self::spawn(self.folder.path());
-        self.wait_ready(ready_at);
+        self.wait_ready(ready_at, starts);
     }
 
-    fn wait_ready(&mut self, address: SocketAddr) {
+    /// How often it has said that it starts, as far as its log is in its folder.
+    fn starts(&self) -> usize {
+        self.log().matches("starting up for").count()
+    }
+
+    /// Waits until it listens and, where its log is in its folder, knows what signals mean: it listens before.
+    fn wait_ready(&mut self, address: SocketAddr, starts_before: usize) {
         let deadline = Instant::now() + READY_TIME;
-        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+        let logs_here = fs::read_to_string(self.config()).unwrap().matches("log_path").count() == 1;
+        let connects = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        while !connects() || (logs_here && self.starts() <= starts_before) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "homing ended: {ended:?}\n{}", self.log());
             assert!(Instant::now() < deadline, "homing does not listen on {address}\n{}", self.log());
