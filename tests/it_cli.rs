@@ -16,14 +16,14 @@ use std::{
 use homing_doveadm::director::{Request, Server, ServerEvent};
 use serde_json::{Value, json};
 use support::{
-    client::Client,
+    client::{Client, KICKED},
     fake_backend::Behaviour,
     site::{Run, Site, homing, wait_until},
 };
 
-/// The client is told nothing but the end.
+/// The client is told that it is kicked, and nothing else.
 fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), "");
+    assert_eq!(client.rest(), KICKED);
 }
 
 #[test]

@@ -20,14 +20,14 @@ use std::{
 use homing_login::Service;
 use serde_json::{Value, json};
 use support::{
-    client::Client,
+    client::{Client, KICKED},
     demo::installed,
     ledger::{Ledger, start_backend},
     site::{Run, Running, Site, homing},
 };
 
 fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), "");
+    assert_eq!(client.rest(), KICKED);
 }
 
 /// The objects of all lines.

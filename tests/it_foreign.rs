@@ -67,14 +67,37 @@ fn has_submission() -> bool {
     Path::new("/usr/lib/dovecot/submission-login").exists()
 }
 
-fn submission(executable: &str) -> String {
+fn submission(executable: &str, relay: SocketAddr) -> String {
     if !has_submission() {
         return String::new();
     }
+    let (host, port) = (relay.ip(), relay.port());
     format!(
-        "protocols = imap submission\nhostname = mail.example\nsubmission_relay_host = 127.0.0.1\n\
+        "protocols = imap submission\nhostname = mail.example\nsubmission_relay_host = {host}\nsubmission_relay_port = {port}\n\
          service submission-login {{\n executable = {executable}\n inet_listener submission {{\n  port = {SUBMISSION}\n }}\n}}\n"
     )
+}
+
+/// What stands behind a submission service. Without one Dovecot's ends sessions while they are being handed over, which
+/// its login process does not survive.
+fn relay(ip: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve_mail(stream));
+        }
+    });
+    address
+}
+
+fn serve_mail(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"220 relay.example\r\n")?;
+    for line in BufReader::new(stream.try_clone()?).lines() {
+        let answer: &[u8] = if line?.starts_with("QUIT") { b"221 bye\r\n" } else { b"250 relay.example\r\n" };
+        stream.write_all(answer)?;
+    }
+    Ok(())
 }
 
 fn backend(ip: IpAddr, mail: &Path) -> Dovecot {
@@ -85,7 +108,7 @@ fn backend(ip: IpAddr, mail: &Path) -> Dovecot {
          service imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
          passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n\
          userdb {{\n driver = static\n args = uid=65534 gid=65534 home={}/{ip}/%u\n}}\n",
-        submission("submission-login"),
+        submission("submission-login", relay(ip)),
         mail.display()
     );
     Dovecot::configured(&settings, |_| TcpStream::connect((ip, IMAP)).is_ok())
@@ -102,7 +125,7 @@ fn front(net: Net, processes: Processes) -> Dovecot {
          service ipc {{\n unix_listener login/ipc-proxy {{\n  mode = 0\n }}\n}}\n\
          service doveadm {{\n inet_listener http {{\n  port = {HTTP}\n }}\n}}\ndoveadm_api_key = {PASSWORD}\n\
          service imap-login {{\n executable = imap-login director\n service_count = {service_count}\n inet_listener imaps {{\n  port = 0\n }}\n}}\n",
-        submission("submission-login director"),
+        submission("submission-login director", SocketAddr::new(net.at(1), 25)),
         ip = net.at(1)
     );
     Dovecot::configured(&settings, |base| UnixStream::connect(base.join("auth-login")).is_ok())

@@ -9,6 +9,9 @@ use std::{
 /// Longest wait for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What an IMAP client whose session is kicked hears, unless `kick_farewell = no`.
+pub const KICKED: &str = "* BYE Disconnected by the server, please log in again\r\n";
+
 /// A connection.
 pub struct Client(BufReader<TcpStream>);
 

@@ -8,12 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
-use super::{client::MailClient, site::Site, tally::Tally};
+use super::{LoadError, client::MailClient, site::Site, tally::Tally};
 
 /// How long a client that was turned away waits before it tries again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a client of a storm waits before it hangs up and tries again. Where a kernel's queue has overflown, its
+/// connection may exist on its side only.
+const ATTEMPT_TIME: Duration = Duration::from_secs(20);
 
 /// Logs in `count` clients, `--concurrency` at a time, and keeps those that got in.
 pub(super) async fn gather(site: &Arc<Site>, count: usize, tally: &Arc<Tally>) -> Vec<MailClient> {
@@ -65,7 +69,8 @@ pub(super) async fn rush(site: &Arc<Site>, count: usize, tally: &Arc<Tally>) -> 
         let (site, tally) = (Arc::clone(site), Arc::clone(tally));
         tasks.spawn(async move {
             while begin.elapsed() < site.patience() {
-                match MailClient::log_in(&site, n).await {
+                let attempt = timeout(ATTEMPT_TIME, MailClient::log_in(&site, n)).await;
+                match attempt.unwrap_or(Err(LoadError::Timeout("attempt"))) {
                     Ok(client) => {
                         tally.succeeded(begin.elapsed(), client.resumed);
                         return Some(client);

@@ -66,8 +66,8 @@ fn pss(id: u32, name: &str) -> f64 {
 struct Held {
     sockets: HashSet<u64>,
     pipes: HashSet<u64>,
-    /// Descriptors that epoll instances watch.
-    watched: usize,
+    /// What epoll instances watch, by process. One that has two descriptors is there once.
+    watched: HashSet<(u32, Vec<String>)>,
 }
 
 impl Held {
@@ -91,7 +91,8 @@ impl Held {
             self.pipes.insert(inode(text));
         } else if target == "anon_inode:[eventpoll]" {
             let info = fs::read_to_string(format!("/proc/{id}/fdinfo/{descriptor}")).unwrap_or_default();
-            self.watched += info.lines().filter(|line| line.starts_with("tfd:")).count();
+            let watched = info.lines().filter(|line| line.starts_with("tfd:")).map(str::to_owned).collect();
+            self.watched.insert((id, watched));
         }
     }
 
@@ -106,7 +107,8 @@ impl Held {
         of_tcp * (sizes.of("TCP") + socket)
             + others * (sizes.of("UNIX") + socket)
             + self.pipes.len() as f64 * pipe
-            + self.watched as f64 * (sizes.of("eventpoll_epi") + sizes.of("eventpoll_pwq"))
+            + self.watched.iter().map(|(_, list)| list.len()).sum::<usize>() as f64
+                * (sizes.of("eventpoll_epi") + sizes.of("eventpoll_pwq"))
     }
 }
 

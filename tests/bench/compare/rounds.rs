@@ -140,7 +140,10 @@ fn storm(site: &Site, measurement: &Measurement, processes: &Processes) -> Resul
         return Err(format!("not everybody came back: {facts}"));
     }
     // Attempts that failed before one succeeded belong to a storm, and are told beside the time.
-    facts["attempts_failed"] = facts["failed"].take();
+    if let Some(facts) = facts.as_object_mut() {
+        let attempts = facts.remove("failed").unwrap_or_default();
+        facts.insert("attempts_failed".to_owned(), attempts);
+    }
     Ok(Outcome::measured(seconds, facts))
 }
 

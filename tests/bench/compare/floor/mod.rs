@@ -82,14 +82,18 @@ impl Backends {
 async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, backends: Rc<Backends>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (tls, to) = (tls.clone(), backends.next());
-        // What a session is made of while it logs in is freed before it idles.
-        tokio::task::spawn_local(async move {
-            let _ = match tls {
-                Some(config) => session_tls(stream, config, to).await,
-                None => session_plain(stream, to).await,
-            };
-        });
+        let to = backends.next();
+        // Two kinds of task, so that one without TLS has no room for it. A session that breaks off is over.
+        match tls.clone() {
+            Some(config) => {
+                tokio::task::spawn_local(
+                    async move { session_tls(stream, config, to).await.unwrap_or_default() },
+                )
+            }
+            None => {
+                tokio::task::spawn_local(async move { session_plain(stream, to).await.unwrap_or_default() })
+            }
+        };
     }
 }
 
@@ -102,6 +106,7 @@ async fn session_plain(client: TcpStream, to: SocketAddr) -> io::Result<()> {
         write_all(&client, &answer).await?;
         io::Result::Ok(backend)
     };
+    // What a session is made of while it logs in is freed before it idles.
     let backend = Box::pin(login).await?;
     plain::relay(client, backend).await
 }

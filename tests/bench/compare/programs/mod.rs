@@ -27,6 +27,9 @@ use super::{
 /// The program that ratios are told against.
 pub const REFERENCE: &str = "dovecot";
 
+/// Programs whose processes become other users.
+const NEED_ROOT: [&str; 3] = [REFERENCE, "nginx", "perdition"];
+
 /// How long a program may take to listen.
 const START_TIME: Duration = Duration::from_secs(30);
 
@@ -151,6 +154,10 @@ pub fn find(arguments: &Arguments, site: &Site) -> Vec<Program> {
     let mut programs = Vec::new();
     let mut add = |name: &str, version: String, hint: &str, peer: Box<dyn Peer>| {
         if !arguments.programs.is_empty() && !arguments.programs.iter().any(|wanted| wanted == name) {
+            return;
+        }
+        if NEED_ROOT.contains(&name) && std::env::var("BENCH_UID").is_ok_and(|id| id != "0") {
+            eprintln!("LEFT OUT: {name} needs root, to become other users");
             return;
         }
         if version.is_empty() {

@@ -34,7 +34,9 @@ impl Peer for Nginx {
 
 fn configuration(site: &Site, folder: &Path) -> String {
     let server = |port: u16, tls: &str, protocol: &str| {
-        format!("  server {{\n    listen {FRONT}:{port}{tls};\n    protocol {protocol};\n  }}\n")
+        format!(
+            "  server {{\n    listen {FRONT}:{port}{tls} backlog=65535;\n    protocol {protocol};\n  }}\n"
+        )
     };
     format!(
         "load_module {MODULE};

@@ -1,6 +1,6 @@
 //! Perdition: a process for each session. It listens for one protocol at a time.
 
-use std::{path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use super::{Peer, Protocol, Tls, Way};
 use crate::{
@@ -33,11 +33,15 @@ impl Peer for Perdition {
             Protocol::Pop3 => ("POP3", BACKEND_POP3),
             Protocol::Imap | Protocol::Sieve => ("IMAP4", BACKEND_IMAP),
         };
+        // Its sessions are those of nobody, and each opens the log again.
+        let log = folder.join("log");
+        fs::write(&log, "").unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
         let mut command = Command::new("perdition");
         command.args(["--no_daemon", "--no_lookup", "--protocol", name, "--bind_address", FRONT]);
         command.arg("--listen_port").arg(way.port().to_string());
         command.arg("--outgoing_server").arg(BACKENDS[0]).arg("--outgoing_port").arg(port.to_string());
-        command.arg("--log_facility").arg(folder.join("log")).arg("--pid_file").arg(folder.join("pid"));
+        command.arg("--log_facility").arg(log).arg("--pid_file").arg(folder.join("pid"));
         command.args(["--map_library", "", "--connect_relog", "0", "--quiet"]);
         if way.tls != Tls::Off {
             command.args(["--ssl_mode", "ssl_listen", "--ssl_cert_file"]).arg(site.cert());
