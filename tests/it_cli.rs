@@ -158,7 +158,7 @@ fn w32_one_kind_of_ending_has_one_exit_status() {
         ("director update 127.44.2.98@blue 7", "127.44.2.98: updated\n"),
         ("director flush all", "all: flushed\n"),
         ("director flush -F 127.44.2.98", "127.44.2.98: flushed\n"),
-        ("director kick nobody", "nobody: sessions end\n"),
+        ("director kick nobody", "nobody: sessions end, if there are any\n"),
         ("director remove 127.44.2.98", "127.44.2.98: removed\n"),
     ] {
         let run = site.run(words);
@@ -211,7 +211,7 @@ fn w22_w24_kicks_are_planned_counted_and_waited_for() {
     for client in &mut sessions {
         assert_eq!(client.ask("still"), "echo still");
     }
-    assert_eq!(site.run("director kick --wait *@X").rows(), ["*@X: sessions have ended"]);
+    assert_eq!(site.run("director kick --wait *@X").rows(), ["*@X: no sessions any more"]);
     assert_eq!(site.backends.iter().map(|b| b.live()).sum::<usize>(), 1, "nothing is left when it returns");
     let last = sessions.pop().unwrap();
     sessions.into_iter().for_each(assert_ended);

@@ -46,13 +46,13 @@ object with the user_* fields.")]
 It asks the ipc socket; `homing director kick` can also wait for the end. JSON: {{\"kicked\": n}}, or {{\"dry_run\": true,
 \"users\": n, \"sessions\": n}}.\n\n{EXIT_HELP}"))]
 pub(super) struct Kick {
-    #[command(flatten)]
-    asking: Asking,
     /// Login name; * stands for any letters, ? for one
     pattern: String,
     /// End nothing, tell how many sessions it would be
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 impl Proxy {

@@ -111,6 +111,12 @@ impl Add {
 impl Update {
     pub(super) async fn run(self, connection: &mut Connection, form: Form) -> Result<(), Fault> {
         let (host, tag) = split_tag(&self.host);
+        if tag.as_deref() == Some("") {
+            // The protocol takes it for no word about the tag.
+            return Err(Fault::Usage(format!(
+                "{host}: to take a tag away, remove the backend and add it again"
+            )));
+        }
         let tag = tag.map(String::into_bytes);
         let request =
             |ip| Request::HostUpdate { host: HostArgument { ip, tag: tag.clone() }, vhosts: self.vhosts };

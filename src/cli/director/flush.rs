@@ -82,7 +82,7 @@ struct Flushed {
 
 impl Shown for Flushed {
     fn text(&self) -> String {
-        let words = if self.waited { "flushed, all users have moved" } else { "flushed" };
+        let words = if self.waited { "flushed, and nobody is moving any more" } else { "flushed" };
         self.scopes.iter().map(|scope| format!("{}: {words}\n", shown(*scope))).collect()
     }
 

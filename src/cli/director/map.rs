@@ -36,7 +36,7 @@ const NAMES_BYTES_MAX: usize = 480;
   homing director map -u alice             her hash
   homing director map -f users.txt -h 2898073819
 
-A mapping whose name is not known has - in its place, and null in JSON; names with equal hashes share a mapping and have
+A mapping expires at the time that is shown unless a session is heard of before. One whose name is not known has - in its place, and null in JSON; names with equal hashes share a mapping and have
 a row each. JSON: {\"users\": [{user, hash, ip, expires}]}; for -u and -h {\"users\": [{user, hash}]}."
 )]
 pub(super) struct Map {
@@ -82,7 +82,7 @@ impl Map {
 }
 
 fn users_in(file: &Path) -> Result<Vec<Vec<u8>>, Fault> {
-    let bytes = fs::read(file).map_err(|error| Fault::Usage(format!("{}: {error}", file.display())))?;
+    let bytes = fs::read(file).map_err(|error| Fault::Data(format!("{}: {error}", file.display())))?;
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
 }

@@ -51,6 +51,21 @@ impl Plan {
         })
     }
 
+    /// What is to be said of those who notice nothing yet.
+    fn others(&self) -> String {
+        let mut words = String::new();
+        for (meant, what) in [
+            (PlanEffect::Later, "elsewhere once their sessions and mappings have ended"),
+            (PlanEffect::Blocked, "kept since there is no other backend"),
+        ] {
+            let Count(users, _) = self.sum(|effect| effect == meant);
+            if users > 0 {
+                words.push_str(&format!("; {} {what}", count(users, "user")));
+            }
+        }
+        words
+    }
+
     /// Those who notice something.
     fn affected(&self) -> Count {
         self.sum(|effect| matches!(effect, PlanEffect::Moved | PlanEffect::Kicked))
@@ -72,7 +87,7 @@ impl Shown for Plan {
         let Count(users, sessions) = self.affected();
         let table = if table.is_empty() { String::new() } else { table.to_string() };
         let (users, sessions) = (count(users, "user"), count(sessions, "session"));
-        format!("{table}nothing was changed; it would be {users} with {sessions} to end\n")
+        format!("{table}nothing was changed; it would be {users} with {sessions} to end{}\n", self.others())
     }
 
     fn json(&self) -> Value {
@@ -113,7 +128,8 @@ mod tests {
                     moved   10.0.0.1  10.0.0.2      5         6\n\
                     kicked  10.0.0.1  -             2         3\n\
                     later   10.0.0.1  10.0.0.2      9        10\n\
-                    nothing was changed; it would be 7 users with 9 sessions to end\n";
+                    nothing was changed; it would be 7 users with 9 sessions to end; \
+                    9 users elsewhere once their sessions and mappings have ended\n";
         let plan = Plan(rows);
         assert_eq!(plan.text(), text);
         let json = plan.json();

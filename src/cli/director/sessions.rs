@@ -27,11 +27,11 @@ use crate::{
 It asks the director's socket, which `homing director` asks, too. JSON: {{\"sessions\": [{{user, hash, service, client,
 backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.\n\n{EXIT_HELP}"))]
 pub(in crate::cli) struct Who {
-    #[command(flatten)]
-    asking: Asking,
     /// Login name; * stands for any letters, ? for one
     #[arg(default_value = "*")]
     pattern: String,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 impl Who {

@@ -21,7 +21,8 @@ const EXAMPLES: &str = "Examples:
   homing director status --json | jq '.backends[] | select(.state == \"down\")'
 
 JSON: {\"backends\": [{ip, tag, vhosts, state, state_changed, users}]} with state \"up\" or \"down\" and state_changed in
-Unix seconds or null, and for --long also hostname, changed_by, sessions, leaving, draining; for a user {user, tag, current, hashed, initial} with current {ip, expires} or null.";
+Unix seconds or null, and for --long also hostname, changed_by, sessions, leaving, draining; for a user {user, tag,
+current, hashed, initial} with current {ip, expires} or null.";
 
 /// Show the backends, or where a user is
 #[derive(Debug, Args)]

@@ -90,7 +90,7 @@ impl Kick {
             };
             wait::until_ended(connection, what).await?;
         }
-        let ended = if self.wait { "sessions have ended" } else { "sessions end" };
+        let ended = if self.wait { "no sessions any more" } else { "sessions end, if there are any" };
         form.print(&Done { text: format!("{}: {ended}", self.user), user: self.user, waited: self.wait });
         Ok(())
     }

@@ -69,7 +69,11 @@ fn backends(backends: &Backends, sheet: &mut Sheet<'_>) -> fmt::Result {
     sheet.gauge("backends", "Backends by state; leaving: removed, but with sessions.", states)?;
     let hosts = || backends.rows.iter().filter_map(|row| Some((row.labels(), row.host?)));
     let up = hosts().map(|(labels, host)| (labels, u64::from(host.up)));
-    sheet.gauge("backend_up", "1 if a backend takes new users.", up)?;
+    sheet.gauge(
+        "backend_up",
+        "1 if a backend is marked up; with the weight 0 it takes no new users even so.",
+        up,
+    )?;
     let vhosts = hosts().map(|(labels, host)| (labels, u64::from(host.vhosts)));
     sheet.gauge("backend_vhosts", "Weight of a backend.", vhosts)?;
     let users = backends.rows.iter().map(|row| (row.labels(), row.users as u64));

@@ -7,7 +7,10 @@ mod screen;
 use std::{net::IpAddr, time::Duration};
 
 use clap::Args;
-use homing_doveadm::own::{Command, DrainPace, DrainRow, DrainState, Planned, Row};
+use homing_doveadm::{
+    director::{self, Request},
+    own::{Command, DrainPace, DrainRow, DrainState, Planned, Row},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep, timeout_at},
@@ -24,6 +27,9 @@ const STEP: Duration = Duration::from_millis(300);
 /// Attempts to reach the director again after a connection broke, with [`RECONNECT_PAUSE`] before each: a restart of
 /// the network or of a tunnel, but not for ever.
 const RECONNECTS_MAX: u32 = 60;
+
+/// Weight of backends of which nobody says otherwise, as with Dovecot.
+const VHOSTS_USUAL: u32 = 100;
 
 /// Pause before a new connection.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -48,13 +54,13 @@ waiting, blocked, safe, ended.")]
 pub(super) struct Drain {
     /// Address or name with one address
     host: String,
-    /// Users that are moved at one time
+    /// Users that are moved at one time; director_max_parallel_moves unless told
     #[arg(long, value_name = "N")]
     parallel: Option<std::num::NonZeroU32>,
-    /// Users with sessions that are moved in a second
+    /// Users with sessions that are moved in a second; 50/s unless told
     #[arg(long, value_name = "N/s")]
     rate: Option<Rate>,
-    /// How long sessions that are busy are waited for, such as 90s, 10m, 1h
+    /// How long sessions that are busy are waited for, such as 90s, 10m, 1h, which is the most; 60s unless told
     #[arg(long, value_name = "TIME")]
     grace: Option<Span>,
     /// Stop watching after this time, with exit status 75 if it is not done
@@ -87,9 +93,13 @@ impl Drain {
         if self.stop {
             let row = one(connection, &Command::DrainStop { host, restore: self.restore }).await?;
             screen::print(form, &row);
-            if let Some(vhosts) = row.vhosts_before.filter(|_| !self.restore) {
+            let vhosts = match self.restore {
+                false => row.vhosts_before,
+                true => nothing_to_restore(connection, host).await?,
+            };
+            if let Some(vhosts) = vhosts {
                 let back = format!("homing director update {host} {vhosts}");
-                complain(&format!("{host}: still gets no new users; this gives the weight back: {back}"));
+                complain(&format!("{host}: still gets no new users; this gives it a weight: {back}"));
             }
             return Ok(());
         }
@@ -114,6 +124,15 @@ impl Drain {
             () = signals.next() => Err(Fault::NotDone(format!("{host}: interrupted; {}", goes_on(&self.host)))),
         }
     }
+}
+
+/// The usual weight, if a backend has none after all: it had none when its drain began, perhaps since an earlier one
+/// had taken it and ended with the director.
+async fn nothing_to_restore(connection: &mut Connection, host: IpAddr) -> Result<Option<u32>, Fault> {
+    let rows = connection.rows(&Request::HostList).await?;
+    let is_meant =
+        |row: &director::Row| matches!(row, director::Row::Host(row) if row.ip == host && row.vhosts == 0);
+    Ok(rows.iter().any(is_meant).then_some(VHOSTS_USUAL))
 }
 
 /// What to tell whoever stops watching.

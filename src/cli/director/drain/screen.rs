@@ -32,7 +32,7 @@ impl Screen {
         let changes = self.last.as_ref().is_none_or(|last| without_times(last) != without_times(row));
         match &self.bar {
             Some(bar) => {
-                bar.set_length(row.moved.saturating_add(row.left));
+                bar.set_length(row.users.max(row.moved.saturating_add(row.left)));
                 bar.set_position(row.moved);
                 bar.set_message(details(row));
             }
@@ -68,8 +68,10 @@ fn bar(first: &DrainRow) -> ProgressBar {
     bar.with_prefix(first.host.to_string())
 }
 
+/// What only counts down makes no new line.
 fn without_times(row: &DrainRow) -> DrainRow {
-    DrainRow { eta_msecs: None, ..row.clone() }
+    let note = row.note.chars().filter(|sign| !sign.is_ascii_digit()).collect();
+    DrainRow { eta_msecs: None, note, ..row.clone() }
 }
 
 /// Prints one state.
@@ -88,7 +90,8 @@ fn details(row: &DrainRow) -> String {
     if row.stuck > 0 {
         words.push(format!("{} stuck", row.stuck));
     }
-    if let Some(eta) = row.eta_msecs.filter(|_| row.left > 0) {
+    // Only while users move: busy sessions take what time they like, of which the note tells.
+    if let Some(eta) = row.eta_msecs.filter(|_| row.left > 0 && row.state == DrainState::Moving) {
         words.push(format!("about {} to go", span(eta.div_ceil(1000))));
     }
     if !row.note.is_empty() {
@@ -160,6 +163,15 @@ mod tests {
                 .text()
                 .starts_with("10.0.0.1: the drain has ended; 9 users moved; 1 left")
         );
+        let waiting =
+            DrainRow { note: "busy sessions have 9 s".to_owned(), ..row(DrainState::Waiting, false, 1) };
+        assert_eq!(
+            waiting.text(),
+            "10.0.0.1: busy sessions are waited for; 9 users moved; 1 left with 1 session, busy sessions have 9 s\n"
+        );
+        let later = DrainRow { note: "busy sessions have 8 s".to_owned(), ..waiting.clone() };
+        assert_eq!(without_times(&later), without_times(&waiting));
+        assert_ne!(without_times(&row(DrainState::Waiting, false, 1)), without_times(&waiting));
         let json = row(DrainState::Waiting, false, 1).json();
         assert_eq!(
             (&json["state"], &json["safe"], &json["parallel"]),

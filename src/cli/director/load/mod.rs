@@ -28,6 +28,9 @@ use file::{HostItem, Item, UserItem, Who};
 /// Bytes of names in one request: with their escapes they fit a line.
 const NAMES_BYTES_MAX: usize = 480;
 
+/// Lines that are told of if they are not understood: enough to see what kind of file it is.
+const BAD_LINES_MAX: usize = 20;
+
 /// Bring backends and users to the state of a dump
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -36,8 +39,8 @@ const NAMES_BYTES_MAX: usize = 480;
   doveadm director map | homing director load          users of Dovecot's director
   doveadm director dump | homing director load         its backends
 
-It reads what `homing director dump`, `doveadm director dump` and `doveadm director map` print, and lines of USER ADDRESS.
-If a line cannot be understood, nothing is loaded and the exit status is 65. Users with sessions on another backend stay
+It reads what `homing director dump`, `doveadm director dump` and `doveadm director map` print (without --json), and lines of
+USER ADDRESS. If a line cannot be understood, nothing is loaded and the exit status is 65. Users with sessions on another backend stay
 there. What could not be done is told with its line, and the exit status is 75. JSON: {\"hosts\": {added, changed,
 removed}, \"users\": {loaded, kept}, \"problems\": [{line, text}]}.")]
 pub(super) struct Load {
@@ -55,8 +58,11 @@ impl Load {
     pub(super) async fn run(self, connection: &mut Connection, form: Form) -> Result<(), Fault> {
         let text = read(self.file.as_deref())?;
         let items = file::parse(&text).map_err(|lines| {
-            let told = lines.iter().map(|(line, text)| format!("line {line} is not understood: {text}"));
-            let told: Vec<_> = told.chain(["nothing is loaded".to_owned()]).collect();
+            let more = lines.len().saturating_sub(BAD_LINES_MAX);
+            let told = lines.iter().take(BAD_LINES_MAX);
+            let told = told.map(|(line, text)| format!("line {line} is not understood: {text}"));
+            let more = (more > 0).then(|| format!("and {more} more"));
+            let told: Vec<_> = told.chain(more).chain(["nothing is loaded".to_owned()]).collect();
             Fault::Data(told.join("\n"))
         })?;
         let mut loading = Loading::new(connection, self.dry_run, self.add_hosts).await?;
@@ -81,7 +87,7 @@ fn read(file: Option<&Path>) -> Result<Vec<u8>, Fault> {
         Some(file) => std::fs::read(file),
         None => io::stdin().lock().read_to_end(&mut text).map(|_| text),
     }
-    .map_err(|error| Fault::Usage(format!("{}: {error}", file.unwrap_or(Path::new("-")).display())))
+    .map_err(|error| Fault::Data(format!("{}: {error}", file.unwrap_or(Path::new("-")).display())))
 }
 
 /// How far it is.
