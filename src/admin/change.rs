@@ -161,7 +161,7 @@ async fn kick(access: &Access, whom: &str, command: Command) -> Reply {
     let sessions = own.saturating_add(access.foreign.kick(None, &command).await);
     tracing::info!(
         target: "homing::admin", event = "kicked", origin = %Origin::Operator, sessions, reason = whom,
-        "kick of {whom}: {sessions} sessions end"
+        "kick of {whom}: sessions told to end: {sessions}"
     );
     Reply::Ok
 }

@@ -96,7 +96,7 @@ async fn answer(
     let word = command.word();
     tracing::info!(
         target: "homing::admin", event = "kicked", origin = "operator", sessions = count, reason = word,
-        "{word}: {count} sessions end"
+        "{word}: sessions told to end: {count}"
     );
     server.answer(&Answer::Count(count));
     Ok(())

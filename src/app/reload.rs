@@ -57,7 +57,7 @@ impl App {
             }
             return Err(ReloadError::Config(outcome.report.summary()));
         };
-        for line in outcome.report.warnings() {
+        for line in outcome.report.warnings_to_log() {
             tracing::warn!(target: "homing::config", "{line}");
         }
         self.apply(settings).await?;

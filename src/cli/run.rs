@@ -22,7 +22,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for line in outcome.report.warnings() {
+    for line in outcome.report.warnings_to_log() {
         tracing::warn!(target: "homing::config", "{line}");
     }
     match Prepared::new(settings) {

@@ -43,6 +43,12 @@ impl Report {
         self.of_level(Level::Error)
     }
 
+    /// The warnings for a log, which has its own word for them: `FILE:LINE: text`, one line each.
+    pub fn warnings_to_log(&self) -> impl Iterator<Item = String> {
+        let warnings = self.problems.iter().filter(|problem| problem.level == Level::Warning);
+        warnings.map(|problem| format!("{}: {}", problem.position, problem.text))
+    }
+
     /// `FILE:LINE: warning: text`, one line each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         self.of_level(Level::Warning)
@@ -151,6 +157,7 @@ mod tests {
         assert!(report.has_errors());
         assert_eq!(report.to_string(), "a:7: e \nb:9: warning: w1\na:1: warning: w2\nb:1: ignored: i\n");
         assert_eq!(report.warnings().collect::<Vec<_>>(), ["b:9: warning: w1", "a:1: warning: w2"]);
+        assert_eq!(report.warnings_to_log().collect::<Vec<_>>(), ["b:9: w1", "a:1: w2"]);
         assert_eq!(report.errors().collect::<Vec<_>>(), ["a:7: e "]);
         assert_eq!(report.ignored_settings().collect::<Vec<_>>(), ["b:1: ignored: i"]);
     }
