@@ -269,7 +269,7 @@ mod tests {
     fn open_in_time(folder: &Path) -> Result<(Store, Option<Saved>), StateError> {
         let (opened, outcome) = mpsc::channel();
         let folder = folder.to_owned();
-        thread::spawn(move || opened.send(Store::open(&folder)));
+        thread::spawn(move || drop(opened.send(Store::open(&folder))));
         outcome.recv_timeout(Duration::from_secs(10)).expect("opens at once")
     }
 
