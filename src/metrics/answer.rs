@@ -11,7 +11,7 @@ use hyper::{
     body::Bytes,
     header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinError};
 
 use super::exposition::{self, Format, Sources};
 
@@ -21,13 +21,28 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) struct Answers {
     sources: Arc<Sources>,
     stopping: AtomicBool,
-    /// One page is made at a time: whoever asks often waits, and the director is left alone meanwhile.
-    turn: Mutex<()>,
+    turn: Turn,
+}
+
+/// One page is made at a time: whoever asks often waits, and the director is left alone meanwhile.
+#[derive(Default)]
+struct Turn(Arc<Mutex<()>>);
+
+impl Turn {
+    /// Does work that blocks. It goes on when its asker has gone, and nobody else has a turn until it is done.
+    async fn of<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let turn = Arc::clone(&self.0).lock_owned().await;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await
+    }
 }
 
 impl Answers {
     pub(super) fn new(sources: Sources) -> Self {
-        Self { sources: Arc::new(sources), stopping: AtomicBool::new(false), turn: Mutex::new(()) }
+        Self { sources: Arc::new(sources), stopping: AtomicBool::new(false), turn: Turn::default() }
     }
 
     /// See [`super::Metrics::stopping`].
@@ -50,10 +65,9 @@ impl Answers {
     }
 
     async fn metrics(&self, format: Format) -> Response<Full<Bytes>> {
-        let _turn = self.turn.lock().await;
         let sources = Arc::clone(&self.sources);
         // Files of /proc and the director's lock are waited for.
-        match tokio::task::spawn_blocking(move || exposition::page(&sources, format)).await {
+        match self.turn.of(move || exposition::page(&sources, format)).await {
             Ok(Ok(text)) => page(StatusCode::OK, format.content_type(), text),
             _ => page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page could not be made\n"),
         }
@@ -99,7 +113,33 @@ fn weight(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    /// Whoever asks and leaves at once, again and again, would else have a page made for each of them, all at a time.
+    #[tokio::test]
+    async fn a_turn_lasts_until_the_work_is_done_whoever_leaves() {
+        let turn = Arc::new(Turn::default());
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (finish, finished) = mpsc::channel();
+        let asker = tokio::spawn({
+            let turn = Arc::clone(&turn);
+            async move {
+                let work = move || {
+                    begin.send(()).unwrap();
+                    finished.recv().unwrap();
+                };
+                turn.of(work).await
+            }
+        });
+        begun.await.unwrap();
+        asker.abort();
+        assert!(asker.await.unwrap_err().is_cancelled());
+        assert!(turn.0.try_lock().is_err(), "the page of one who has left is still being made");
+        finish.send(()).unwrap();
+        assert_eq!(turn.of(|| 7).await.unwrap(), 7);
+    }
 
     fn chosen(accept: &str) -> Format {
         let mut headers = HeaderMap::new();

@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 1024;
 
 /// Reads reports until the writers end.
 pub(super) async fn read(mut from: impl AsyncRead + Unpin, director: &Director) -> Ended {
-    let mut reports = Reports { input: InputBuffer::new(LINE_BYTES_MAX), skipping: false };
+    let mut reports = Reports { input: InputBuffer::new(LINE_BYTES_MAX), skipping: false, told: false };
     let mut chunk = [0; LINE_BYTES_MAX];
     loop {
         let room = reports.input.room();
@@ -33,6 +33,8 @@ struct Reports {
     input: InputBuffer,
     /// Within a line that is too long.
     skipping: bool,
+    /// Too long lines have been told of: anybody may write to the fifo, and would fill the log.
+    told: bool,
 }
 
 impl Reports {
@@ -48,8 +50,8 @@ impl Reports {
             self.input.consume(end + 1);
         }
         if self.input.is_full() {
-            if !self.skipping {
-                tracing::warn!(target: "homing::relay", "notify: line too long, ignored");
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(target: "homing::relay", "notify: line too long, ignored; further ones are ignored silently");
             }
             self.skipping = true;
             self.input.consume(LINE_BYTES_MAX);
@@ -64,7 +66,7 @@ mod tests {
 
     /// Names out of the parts, each read in pieces of at most `piece` bytes and as far as there is room.
     fn names(parts: &[&[u8]], piece: usize) -> Vec<String> {
-        let mut reports = Reports { input: InputBuffer::new(LINE_BYTES_MAX), skipping: false };
+        let mut reports = Reports { input: InputBuffer::new(LINE_BYTES_MAX), skipping: false, told: false };
         let (all, mut names) = (parts.concat(), Vec::new());
         let mut rest = all.as_slice();
         while !rest.is_empty() {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{
     StateError,
@@ -65,7 +65,7 @@ impl Store {
 
     fn read(&self) -> Result<Option<Saved>, StateError> {
         let path = self.folder.join(FILE);
-        let open = || File::open(&path).map(BufReader::new);
+        let open = || open(&path, OpenOptions::new().read(true), OFlags::empty()).map(BufReader::new);
         let refused = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StateError::folder(&path)(error)),
@@ -196,11 +196,18 @@ fn read_all(
     Ok(saved)
 }
 
+/// Does not wait, should it be a fifo that somebody has put there.
+fn open(path: &Path, options: &mut OpenOptions, flags: OFlags) -> io::Result<File> {
+    options.custom_flags((flags | OFlags::NONBLOCK).bits().cast_signed()).open(path)
+}
+
 /// Two programs in one folder would each take the other's changes away.
 fn lock(folder: &Path) -> Result<Option<File>, StateError> {
     let path = folder.join(LOCK);
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = match made.or_else(|error| File::open(&path).map_err(|_| error)) {
+    // Through a link it would be made where the link leads.
+    let open = |options: &mut OpenOptions| open(&path, options, OFlags::NOFOLLOW);
+    let made = open(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600));
+    let file = match made.or_else(|error| open(OpenOptions::new().read(true)).map_err(|_| error)) {
         Ok(file) => file,
         Err(error) if is_passing(&error) => return Ok(None),
         Err(error) => return Err(StateError::folder(&path)(error)),
@@ -250,4 +257,54 @@ fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     let Some(oldest) = names.min_by_key(age) else { return Err(io::ErrorKind::NotFound.into()) };
     fs::rename(folder.join(FILE), &oldest)?;
     Ok(oldest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, process::Command, sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    /// The program's start must not hang, nor its stop while it starts.
+    fn open_in_time(folder: &Path) -> Result<(Store, Option<Saved>), StateError> {
+        let (opened, outcome) = mpsc::channel();
+        let folder = folder.to_owned();
+        thread::spawn(move || drop(opened.send(Store::open(&folder))));
+        outcome.recv_timeout(Duration::from_secs(10)).expect("opens at once")
+    }
+
+    fn fifo(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    #[test]
+    fn nobody_is_waited_for_at_a_fifo() {
+        let folder = tempfile::tempdir().unwrap();
+        [FILE, NEW, LOCK].into_iter().for_each(|name| fifo(&folder.path().join(name)));
+        let (_store, saved) = open_in_time(folder.path()).unwrap();
+        assert_eq!(saved, None);
+        assert!(
+            folder.path().join(format!("{FILE}.refused-1")).exists() && !folder.path().join(FILE).exists()
+        );
+        assert!(
+            matches!(open_in_time(folder.path()), Err(StateError::InUse(_))),
+            "the lock holds all the same"
+        );
+    }
+
+    #[test]
+    fn no_file_is_made_or_emptied_through_a_link() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let target = elsewhere.path().join("target");
+        symlink(&target, folder.path().join(LOCK)).unwrap();
+        assert!(matches!(open_in_time(folder.path()), Err(StateError::Folder { .. })));
+        assert!(!target.exists());
+        fs::remove_file(folder.path().join(LOCK)).unwrap();
+        fs::write(&target, "precious").unwrap();
+        for name in [FILE, NEW] {
+            symlink(&target, folder.path().join(name)).unwrap();
+        }
+        open_in_time(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+    }
 }

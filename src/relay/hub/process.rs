@@ -132,6 +132,11 @@ impl Link {
 
 impl Open {
     fn add(&mut self, row: SessionRow) {
+        if self.answer.is_closed() {
+            // Nobody waits any more, and the end may never come.
+            self.heard = Heard::default();
+            return;
+        }
         match self.room.try_acquire_many(bytes(&row)) {
             Ok(permit) => {
                 permit.forget();
@@ -153,18 +158,38 @@ fn bytes(row: &SessionRow) -> u32 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_list_has_room_for_so_many_bytes() {
-        let row = SessionRow {
+    fn row() -> SessionRow {
+        SessionRow {
             user: vec![b'u'; 100],
             alternatives: vec![vec![b'x'; 50]],
             service: b"imap".to_vec(),
             source: None,
             backend: "10.0.0.1:143".parse().unwrap(),
-        };
-        let room = Arc::new(Semaphore::new(bytes(&row) as usize * 2));
-        let mut open = Open { heard: Heard::default(), room, answer: oneshot::channel().0 };
-        (0..5).for_each(|_| open.add(row.clone()));
+        }
+    }
+
+    #[test]
+    fn a_list_has_room_for_so_many_bytes() {
+        let room = Arc::new(Semaphore::new(bytes(&row()) as usize * 2));
+        let (answer, _waits) = oneshot::channel();
+        let mut open = Open { heard: Heard::default(), room, answer };
+        (0..5).for_each(|_| open.add(row()));
         assert_eq!((open.heard.rows.len(), open.heard.left_out), (2, 3));
+    }
+
+    /// A process may leave every list without an end, and go on sending rows of all of them.
+    #[test]
+    fn a_list_that_nobody_waits_for_takes_no_memory() {
+        let (answer, waits) = oneshot::channel();
+        let mut open = Open {
+            heard: Heard::default(),
+            room: Arc::new(Semaphore::new(super::super::LIST_BYTES_MAX)),
+            answer,
+        };
+        open.add(row());
+        assert_eq!(open.heard.rows.len(), 1);
+        drop(waits);
+        (0..5).for_each(|_| open.add(row()));
+        assert_eq!(open.heard, Heard::default());
     }
 }
