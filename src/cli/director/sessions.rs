@@ -66,7 +66,7 @@ impl Shown for Sessions {
                 (None, Some(backend)) => backend.to_string(),
                 _ => "-".to_owned(),
             };
-            let client = row.client.to_string();
+            let client = row.client_address().unwrap_or_default();
             table.row([name(&row.user), row.service.clone(), client, backend, moment(row.since)]);
         }
         table.to_string()
@@ -81,7 +81,7 @@ impl Shown for Sessions {
 pub(super) fn session(row: &SessionRow) -> Value {
     json!({
         "user": name(&row.user), "hash": row.hash.map(|hash| hash.0), "service": row.service,
-        "client": row.client.to_string(), "backend": row.backend.map(|backend| backend.to_string()),
+        "client": row.client_address(), "backend": row.backend.map(|backend| backend.to_string()),
         "hostname": row.hostname, "since": row.since,
     })
 }
