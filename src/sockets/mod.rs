@@ -85,6 +85,11 @@ impl UnixSocket {
     }
 }
 
+/// Whether the owners exist, without making anything: for a check of the configuration.
+pub fn check(settings: &SocketFile) -> Result<(), SocketError> {
+    Owner::of(settings).map(drop)
+}
+
 fn make_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder))
 }
