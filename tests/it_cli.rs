@@ -16,15 +16,10 @@ use std::{
 use homing_doveadm::director::{Request, Server, ServerEvent};
 use serde_json::{Value, json};
 use support::{
-    client::Client,
+    client::assert_kicked,
     fake_backend::Behaviour,
     site::{Run, Site, homing, wait_until},
 };
-
-/// The client is told nothing but the end.
-fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), "");
-}
 
 #[test]
 fn backends_and_users_are_shown() {
@@ -178,7 +173,7 @@ fn w22_a_move_that_was_waited_for_has_ended() {
     let run = site.run(&format!("director move --wait foo IP{to}"));
     assert_eq!(run.rows(), [format!("foo moved to {}", site.backend(to))]);
     assert_eq!(site.backends[from].live(), 0, "nothing is left when it returns");
-    assert_ended(session);
+    assert_kicked(session);
     assert_eq!(site.log_in("foo").1, to);
     let json = site.run(&format!("director move foo IP{to} --json")).json();
     assert_eq!(json, json!({"user": "foo", "done": true, "waited": false}));
@@ -191,7 +186,7 @@ fn w23_a_user_with_a_number_for_a_name_is_moved() {
     let (session, from) = site.log_in("12345");
     let run = site.run(&format!("director move --wait 12345 IP{}", 1 - from));
     assert_eq!(run.code, 0, "{run:?}");
-    assert_ended(session);
+    assert_kicked(session);
     assert_eq!(site.log_in("12345").1, 1 - from);
     let json = site.run("director explain 12345 --json").json();
     assert_eq!(json["current"]["cause"], "moved by operator");
@@ -214,13 +209,13 @@ fn w22_w24_kicks_are_planned_counted_and_waited_for() {
     assert_eq!(site.run("director kick --wait *@X").rows(), ["*@X: sessions have ended"]);
     assert_eq!(site.backends.iter().map(|b| b.live()).sum::<usize>(), 1, "nothing is left when it returns");
     let last = sessions.pop().unwrap();
-    sessions.into_iter().for_each(assert_ended);
+    sessions.into_iter().for_each(assert_kicked);
     assert_eq!(site.run("kick c@* --json").json(), json!({"kicked": 1}));
-    assert_ended(last);
+    assert_kicked(last);
     assert_eq!(site.run("kick c@*").rows(), ["0 sessions told to end"]);
     let (session, _) = site.log_in("foo");
     assert_eq!(site.run("director kick --wait -f user_id 7 --json").json()["waited"], true);
-    assert_ended(session);
+    assert_kicked(session);
 }
 
 #[test]
@@ -263,7 +258,7 @@ fn explaining_tells_why_and_changes_nothing() {
     assert_eq!(before, json!({"users": []}));
     let (session, from) = site.log_in("foo");
     site.run(&format!("director move --wait foo IP{}", 1 - from)).rows();
-    assert_ended(session);
+    assert_kicked(session);
     site.run(&format!("director down IP{}", 1 - from)).rows();
     let _session = site.log_in("foo");
     let rows = site.run("director explain foo").rows();
@@ -325,7 +320,7 @@ fn a_dry_run_of_a_flush_tells_what_the_flush_does() {
         (&json!(0), &json!(users(0) + users(1)))
     );
     for (mut client, n) in sessions {
-        if n == 0 { assert_ended(client) } else { assert_eq!(client.ask("still"), "echo still") }
+        if n == 0 { assert_kicked(client) } else { assert_eq!(client.ask("still"), "echo still") }
     }
 }
 

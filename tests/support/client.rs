@@ -9,6 +9,14 @@ use std::{
 /// Longest wait for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The last words to an IMAP client that was kicked.
+pub const KICKED: &str = "* BYE Disconnected by the server, please log in again\r\n";
+
+/// The client is told, and nothing else before the end.
+pub fn assert_kicked(mut client: Client) {
+    assert_eq!(client.rest(), KICKED);
+}
+
 /// A connection.
 pub struct Client(BufReader<TcpStream>);
 
