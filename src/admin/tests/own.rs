@@ -193,7 +193,8 @@ async fn sessions_of_other_login_processes_are_shown_and_counted() {
     let _seat = seat(&access, "foo", "", Some("10.1.0.1:143"));
     let told = client.table("X-SESSIONS\tF*").await;
     assert!(told[0].starts_with("session\tuser=foo\thash=2898073819\tservice=sieve\t"), "{told:?}");
-    let theirs = "session\tuser=foo\thash=2898073819\tservice=submission\tclient=127.0.0.9\tbackend=10.1.0.2:587";
+    let theirs =
+        "session\tuser=foo\thash=2898073819\tservice=submission\tclient=127.0.0.9\tbackend=10.1.0.2:587";
     assert_eq!(told[1..], [theirs, "end"]);
     assert!(client.table("X-EXPLAIN\tfoo").await.contains(&theirs.to_owned()));
     let plan = |from| format!("plan\teffect=kicked\tfrom={from}\tusers=1\tsessions=1");
