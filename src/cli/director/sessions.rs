@@ -25,7 +25,8 @@ use crate::{
   homing who --json | jq '.sessions | length'
 
 It asks the director's socket, which `homing director` asks, too. JSON: {{\"sessions\": [{{user, hash, service, client,
-backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.\n\n{EXIT_HELP}"))]
+backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.
+Sessions of Dovecot's own login processes are among them; those do not tell the client's port, and since when.\n\n{EXIT_HELP}"))]
 pub(in crate::cli) struct Who {
     #[command(flatten)]
     asking: Asking,
