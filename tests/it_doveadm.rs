@@ -16,7 +16,7 @@ use std::{
 
 use homing_login::Service;
 use support::{
-    client::{Client, KICKED, PATIENCE, assert_kicked},
+    client::{Client, PATIENCE, assert_kicked, assert_login_kicked},
     fake_auth::FakeAuth,
     fake_backend::{Behaviour, FakeBackend},
     homing::Homing,
@@ -148,11 +148,6 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn assert_refused(mut client: Client) {
-    let told = client.rest();
-    assert!(told.starts_with("a NO [UNAVAILABLE] ") && told.ends_with(KICKED), "{told}");
 }
 
 #[test]
@@ -370,7 +365,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     let list = site.doveadm("proxy list").rows();
     assert_eq!(list[1..], ["foo staff 7 imap 127.0.0.1 127.43.6.11 2143"]);
     assert_eq!(site.doveadm("proxy kick foo").rows(), ["1 connections kicked"]);
-    assert_refused(client);
+    assert_login_kicked(client);
     wait_until("the backend is let go", || site.backends[0].live() == 0);
     site.homing.wait_for_log("Kicked by admin");
     assert_eq!(site.doveadm("proxy list").rows().len(), 1);
@@ -380,7 +375,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     wait_until("the login reaches the backend", || site.backends[0].live() == 1);
     site.done("director add 127.43.6.12");
     site.done("director move foo 127.43.6.12");
-    assert_refused(client);
+    assert_login_kicked(client);
 }
 
 #[test]

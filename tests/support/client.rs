@@ -17,6 +17,12 @@ pub fn assert_kicked(mut client: Client) {
     assert_eq!(client.rest(), KICKED);
 }
 
+/// The same before the answer to a login.
+pub fn assert_login_kicked(mut client: Client) {
+    let told = client.rest();
+    assert!(told.starts_with("a NO [UNAVAILABLE] ") && told.ends_with(KICKED), "{told}");
+}
+
 /// A connection.
 pub struct Client(BufReader<TcpStream>);
 
