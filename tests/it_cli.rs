@@ -113,11 +113,15 @@ fn w34_mappings_have_names_where_they_are_known() {
 fn w32_one_kind_of_ending_has_one_exit_status() {
     let site = Site::good(2, 2);
     assert_eq!(site.run("director add 127.44.2.98@green 5").rows(), ["127.44.2.98: added"]);
+    let plan = site.run("director add --dry-run 127.44.2.97").rows();
+    assert_eq!(plan, ["nothing was changed; it would be 0 users with 0 sessions to end"]);
+    assert!(!site.run("director status").out.contains("127.44.2.97"), "it was a dry run");
     for (words, code, err) in [
         ("director add -t red 127.44.2.98", 75, "127.44.2.98: host tag can't be changed"),
         ("director add 127.44.2.98 1001", 64, "1001"),
         ("director update 127.44.2.99 5", 68, "127.44.2.99: doesn't exist"),
         ("director up 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
+        ("director up --dry-run 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director down 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director remove 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director remove --dry-run 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
