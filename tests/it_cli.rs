@@ -16,15 +16,10 @@ use std::{
 use homing_doveadm::director::{Request, Server, ServerEvent};
 use serde_json::{Value, json};
 use support::{
-    client::{Client, KICKED},
+    client::assert_kicked,
     fake_backend::Behaviour,
     site::{Run, Site, homing, wait_until},
 };
-
-/// The client is told that it is kicked, and nothing else.
-fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), KICKED);
-}
 
 #[test]
 fn backends_and_users_are_shown() {
@@ -118,11 +113,15 @@ fn w34_mappings_have_names_where_they_are_known() {
 fn w32_one_kind_of_ending_has_one_exit_status() {
     let site = Site::good(2, 2);
     assert_eq!(site.run("director add 127.44.2.98@green 5").rows(), ["127.44.2.98: added"]);
+    let plan = site.run("director add --dry-run 127.44.2.97").rows();
+    assert_eq!(plan, ["nothing was changed; it would be 0 users with 0 sessions to end"]);
+    assert!(!site.run("director status").out.contains("127.44.2.97"), "it was a dry run");
     for (words, code, err) in [
         ("director add -t red 127.44.2.98", 75, "127.44.2.98: host tag can't be changed"),
         ("director add 127.44.2.98 1001", 64, "1001"),
         ("director update 127.44.2.99 5", 68, "127.44.2.99: doesn't exist"),
         ("director up 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
+        ("director up --dry-run 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director down 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director remove 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
         ("director remove --dry-run 127.44.2.99", 68, "127.44.2.99: doesn't exist"),
@@ -178,7 +177,7 @@ fn w22_a_move_that_was_waited_for_has_ended() {
     let run = site.run(&format!("director move --wait foo IP{to}"));
     assert_eq!(run.rows(), [format!("foo moved to {}", site.backend(to))]);
     assert_eq!(site.backends[from].live(), 0, "nothing is left when it returns");
-    assert_ended(session);
+    assert_kicked(session);
     assert_eq!(site.log_in("foo").1, to);
     let json = site.run(&format!("director move foo IP{to} --json")).json();
     assert_eq!(json, json!({"user": "foo", "done": true, "waited": false}));
@@ -191,7 +190,7 @@ fn w23_a_user_with_a_number_for_a_name_is_moved() {
     let (session, from) = site.log_in("12345");
     let run = site.run(&format!("director move --wait 12345 IP{}", 1 - from));
     assert_eq!(run.code, 0, "{run:?}");
-    assert_ended(session);
+    assert_kicked(session);
     assert_eq!(site.log_in("12345").1, 1 - from);
     let json = site.run("director explain 12345 --json").json();
     assert_eq!(json["current"]["cause"], "moved by operator");
@@ -214,13 +213,13 @@ fn w22_w24_kicks_are_planned_counted_and_waited_for() {
     assert_eq!(site.run("director kick --wait *@X").rows(), ["*@X: no sessions any more"]);
     assert_eq!(site.backends.iter().map(|b| b.live()).sum::<usize>(), 1, "nothing is left when it returns");
     let last = sessions.pop().unwrap();
-    sessions.into_iter().for_each(assert_ended);
+    sessions.into_iter().for_each(assert_kicked);
     assert_eq!(site.run("kick c@* --json").json(), json!({"kicked": 1}));
-    assert_ended(last);
+    assert_kicked(last);
     assert_eq!(site.run("kick c@*").rows(), ["0 sessions told to end"]);
     let (session, _) = site.log_in("foo");
     assert_eq!(site.run("director kick --wait -f user_id 7 --json").json()["waited"], true);
-    assert_ended(session);
+    assert_kicked(session);
 }
 
 #[test]
@@ -263,7 +262,7 @@ fn explaining_tells_why_and_changes_nothing() {
     assert_eq!(before, json!({"users": []}));
     let (session, from) = site.log_in("foo");
     site.run(&format!("director move --wait foo IP{}", 1 - from)).rows();
-    assert_ended(session);
+    assert_kicked(session);
     site.run(&format!("director down IP{}", 1 - from)).rows();
     let _session = site.log_in("foo");
     let rows = site.run("director explain foo").rows();
@@ -324,7 +323,7 @@ fn a_dry_run_of_a_flush_tells_what_the_flush_does() {
         (&json!(0), &json!(users(0) + users(1)))
     );
     for (mut client, n) in sessions {
-        if n == 0 { assert_ended(client) } else { assert_eq!(client.ask("still"), "echo still") }
+        if n == 0 { assert_kicked(client) } else { assert_eq!(client.ask("still"), "echo still") }
     }
 }
 

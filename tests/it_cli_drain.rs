@@ -20,15 +20,11 @@ use std::{
 use homing_login::Service;
 use serde_json::{Value, json};
 use support::{
-    client::{Client, KICKED},
+    client::assert_kicked,
     demo::installed,
     ledger::{Ledger, start_backend},
     site::{Run, Running, Site, homing},
 };
-
-fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), KICKED);
-}
 
 /// The objects of all lines.
 fn objects(run: &Run) -> Vec<Value> {
@@ -64,7 +60,7 @@ fn w41_a_drained_backend_is_safe_to_power_off() {
     assert_eq!(site.backends[1].live(), others);
     for (client, n) in sessions {
         if n == 0 {
-            assert_ended(client);
+            assert_kicked(client);
         }
     }
     for user in 0..10 {
@@ -205,7 +201,7 @@ fn w41_the_last_backend_is_not_emptied() {
     site.run("director add 127.44.23.12").rows();
     let run = watching.wait();
     assert_eq!(run.code, 0, "{run:?}");
-    assert_ended(session);
+    assert_kicked(session);
 }
 
 /// The connection breaks while the drain goes on, and again.

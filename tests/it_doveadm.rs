@@ -16,7 +16,7 @@ use std::{
 
 use homing_login::Service;
 use support::{
-    client::{Client, PATIENCE},
+    client::{Client, PATIENCE, assert_kicked, assert_login_kicked},
     fake_auth::FakeAuth,
     fake_backend::{Behaviour, FakeBackend},
     homing::Homing,
@@ -150,19 +150,6 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// The client is told nothing but the end.
-/// The last words to a client that was kicked.
-const BYE: &str = "* BYE Disconnected by the server, please log in again\r\n";
-
-fn assert_ended(mut client: Client) {
-    assert_eq!(client.rest(), BYE);
-}
-
-fn assert_refused(mut client: Client) {
-    let told = client.rest();
-    assert!(told.starts_with("a NO [UNAVAILABLE] ") && told.ends_with(BYE), "{told}");
-}
-
 #[test]
 fn what_administrators_see() {
     if missing() {
@@ -294,7 +281,7 @@ fn a_moved_user_is_never_on_two_backends() {
     let (other, _) = site.log_in("bar");
     let to = 1 - from;
     site.done(&format!("director move foo {}", site.backend(to)));
-    assert_ended(session);
+    assert_kicked(session);
     let before = site.backends[from].live();
     for _ in 0..3 {
         let (_again, n) = site.log_in("foo");
@@ -343,24 +330,24 @@ fn di_09_sp_10_sessions_are_listed_and_kicked() {
     // By name.
     assert_eq!(site.doveadm("proxy kick nobody").rows(), ["0 connections kicked"]);
     assert_eq!(site.doveadm("proxy kick foo").rows(), ["1 connections kicked"]);
-    assert_ended(foo);
+    assert_kicked(foo);
     site.homing.wait_for_log("Kicked by admin");
     // By field, all protocols and users; the count is right.
     let (foo, _) = site.log_in("foo");
     assert_eq!(site.doveadm("proxy kick -f user_group staff").rows(), ["2 connections kicked"]);
-    assert_ended(foo);
-    assert_ended(bar);
+    assert_kicked(foo);
+    assert_kicked(bar);
     // By backend.
     let (foo, n) = site.log_in("foo");
     assert_eq!(site.doveadm("proxy kick -h 127.43.5.99").rows(), ["0 connections kicked"]);
     assert_eq!(site.doveadm(&format!("proxy kick -h {}", site.backend(n))).rows(), ["1 connections kicked"]);
-    assert_ended(foo);
+    assert_kicked(foo);
     // The director's kicks, with wildcards.
     for kick in ["director kick foo", "director kick FO?", "director kick -f user_id 7"] {
         let (foo, there) = site.log_in("foo");
         assert_eq!(there, n, "a kick moves nobody");
         site.done(kick);
-        assert_ended(foo);
+        assert_kicked(foo);
     }
     assert_eq!(site.doveadm("proxy kick").code, 64);
 }
@@ -378,7 +365,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     let list = site.doveadm("proxy list").rows();
     assert_eq!(list[1..], ["foo staff 7 imap 127.0.0.1 127.43.6.11 2143"]);
     assert_eq!(site.doveadm("proxy kick foo").rows(), ["1 connections kicked"]);
-    assert_refused(client);
+    assert_login_kicked(client);
     wait_until("the backend is let go", || site.backends[0].live() == 0);
     site.homing.wait_for_log("Kicked by admin");
     assert_eq!(site.doveadm("proxy list").rows().len(), 1);
@@ -388,7 +375,7 @@ fn sp_10_a_login_in_progress_is_kicked() {
     wait_until("the login reaches the backend", || site.backends[0].live() == 1);
     site.done("director add 127.43.6.12");
     site.done("director move foo 127.43.6.12");
-    assert_refused(client);
+    assert_login_kicked(client);
 }
 
 #[test]
@@ -409,7 +396,7 @@ fn a_flush_moves_users_a_few_at_a_time() {
     for (client, n) in sessions {
         let mut client = client;
         if n == 0 {
-            assert_ended(client);
+            assert_kicked(client);
         } else {
             assert_eq!(client.ask("still"), "echo still");
         }

@@ -21,13 +21,12 @@ use std::{
 use homing_login::Service;
 use support::{
     certificate,
-    client::{Client, PATIENCE},
+    client::{Client, KICKED, PATIENCE},
     fake_auth::FakeAuth,
     fake_backend::{Behaviour, FakeBackend},
     homing::Homing,
 };
 
-const KICK_IMAP: &str = "* BYE Disconnected by the server, please log in again\r\n";
 const KICK_SIEVE: &str = "BYE (TRYLATER) \"Disconnected by the server, please log in again\"\r\n";
 
 /// Ports of backends of one address, by what they do; nobody listens on the last one.
@@ -594,7 +593,7 @@ fn w37_kicked_clients_are_told() {
     pop3.ask("USER alice");
     pop3.ask("PASS pw");
     assert_eq!(site.administer("USER-KICK\talice"), "OK");
-    assert_eq!(imap.rest(), KICK_IMAP);
+    assert_eq!(imap.rest(), KICKED);
     assert!(sieve.rest().ends_with(KICK_SIEVE));
     assert_eq!(pop3.rest(), "", "POP3 has no unasked responses");
     // A move.
@@ -602,7 +601,7 @@ fn w37_kicked_clients_are_told() {
     let mut imap = site.logged_in("alice");
     assert_eq!(site.administer(&format!("HOST-SET\t{other}")), "OK");
     assert_eq!(site.administer(&format!("USER-MOVE\talice\t{other}")), "OK");
-    assert_eq!(imap.rest(), KICK_IMAP);
+    assert_eq!(imap.rest(), KICKED);
     // In the middle of a line there is no moment for it.
     let mut imap = site.logged_in("alice");
     imap.send("bulk 3\r\n");
@@ -614,7 +613,7 @@ fn w37_kicked_clients_are_told() {
     let mut imap = site.pending("alice");
     assert_eq!(site.administer("USER-KICK\talice"), "OK");
     let told = imap.rest();
-    assert!(told.contains("a NO [UNAVAILABLE] ") && told.ends_with(KICK_IMAP), "{told}");
+    assert!(told.contains("a NO [UNAVAILABLE] ") && told.ends_with(KICKED), "{told}");
 }
 
 #[test]

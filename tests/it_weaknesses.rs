@@ -18,7 +18,7 @@ use std::{
 
 use homing::director::core::{Naming, UsernameFormat};
 use support::{
-    client::{Client, KICKED, PATIENCE},
+    client::{Client, PATIENCE, assert_kicked, assert_login_kicked},
     fake_auth::FakeAuth,
     homing::Homing,
 };
@@ -261,7 +261,7 @@ fn w01_a_move_during_a_slow_login_waits_for_the_old_backend() {
     site.done(&format!("HOST-SET\t{}", site.backend('B')));
     site.move_user("foo", 'B');
     // Kicked, not forgotten.
-    assert!(first.rest().ends_with(KICKED));
+    assert_login_kicked(first);
     thread::scope(|scope| {
         let second = scope.spawn(|| site.logged_in("foo"));
         site.homing.wait_for_log("leaves");
@@ -283,7 +283,7 @@ fn w01_a_login_that_is_kicked_counts_until_the_backend_is_done_with_it() {
     first.send("a LOGIN foo pw\r\n");
     site.story.wait_for("A has foo", 1);
     site.done("USER-KICK\tfoo");
-    assert!(first.rest().ends_with(KICKED));
+    assert_login_kicked(first);
     site.done(&format!("HOST-SET\t{}", site.backend('B')));
     site.done(&format!("HOST-UPDATE\t{}\t0", site.backend('A')));
     site.done(&format!("HOST-FLUSH\t{}", site.backend('A')));
@@ -313,7 +313,7 @@ fn w02_users_with_a_destuser_are_moved_with_all_their_names() {
     site.story.wait_for("A took foo", 3);
     site.done(&format!("HOST-SET\t{}", site.backend('B')));
     site.move_user("foo", 'B');
-    sessions.into_iter().for_each(|mut session| assert_eq!(session.rest(), KICKED));
+    sessions.into_iter().for_each(assert_kicked);
     drop(["alias", "foo"].map(|name| site.logged_in(name)));
     site.story.wait_for("B took foo", 2);
     let told = site.story.told();
@@ -447,7 +447,7 @@ fn w36_a_login_without_backend_is_logged_with_its_name() {
 fn a_flush_of_fifty_sessions_disturbs_nobody_else() {
     const MANY: usize = 50;
     let site = Site::start(11, "A", nothing, "director_user_kick_delay = 1 s\n");
-    let mut leaving: Vec<_> = (0..MANY).map(|n| site.logged_in(&format!("leaves{n}"))).collect();
+    let leaving: Vec<_> = (0..MANY).map(|n| site.logged_in(&format!("leaves{n}"))).collect();
     site.done(&format!("HOST-SET\t{}", site.backend('B')));
     site.done(&format!("HOST-UPDATE\t{}\t0", site.backend('A')));
     let mut staying: Vec<_> = (0..10).map(|n| site.logged_in(&format!("stays{n}"))).collect();
@@ -467,7 +467,7 @@ fn a_flush_of_fifty_sessions_disturbs_nobody_else() {
             logins
         });
         site.done(&format!("HOST-RESET-USERS\t{}\t{MANY}", site.backend('A')));
-        leaving.iter_mut().for_each(|session| assert_eq!(session.rest(), KICKED));
+        leaving.into_iter().for_each(assert_kicked);
         let again: Vec<_> =
             (0..MANY).map(|n| scope.spawn(move || site.logged_in(&format!("leaves{n}")))).collect();
         again.into_iter().for_each(|login| assert_eq!(login.join().unwrap().ask("x"), "echo x"));

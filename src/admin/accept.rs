@@ -3,71 +3,29 @@
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-    sync::Semaphore,
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Access, director, ipc,
-    socket::{AdminListener, Listening},
-    wire::Wire,
-};
+use super::{Access, director, ipc, socket::AdminListener, wire::Wire};
 use crate::{
     config::settings::AdminProtocol,
-    sockets::{FileGuard, UnixSocket},
+    sockets::{Acceptor, Arrival, Stream},
 };
 
 /// Pause after a failed accept: mostly descriptors are missing, and the connection is still there afterwards.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A connection of either kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-enum Socket {
-    /// The file goes with the socket.
-    Unix {
-        socket: UnixListener,
-        _file: FileGuard,
-    },
-    Tcp(TcpListener),
-}
-
-impl Socket {
-    fn new(listening: Listening) -> io::Result<Self> {
-        Ok(match listening {
-            Listening::Unix(UnixSocket { listener, file }) => {
-                Self::Unix { socket: UnixListener::from_std(listener)?, _file: file }
-            }
-            Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-        })
-    }
-
-    /// The next one who may come in.
-    async fn accept(&self, networks: &[IpNet]) -> io::Result<Box<dyn Stream>> {
-        let socket = match self {
-            Self::Unix { socket, .. } => return Ok(Box::new(socket.accept().await?.0)),
-            Self::Tcp(socket) => socket,
+/// The next one who may come in.
+async fn admit(socket: &Acceptor, networks: &[IpNet]) -> io::Result<Box<dyn Stream>> {
+    loop {
+        let Arrival { stream, ends } = socket.accept().await?;
+        let Some((peer, own)) = ends.filter(|(peer, own)| !may_connect(*peer, *own, networks)) else {
+            return Ok(stream);
         };
-        loop {
-            let (stream, peer) = socket.accept().await?;
-            // Whoever has gone already has no address.
-            let Ok(own) = stream.local_addr() else { continue };
-            if may_connect(peer.ip(), own.ip(), networks) {
-                stream.set_nodelay(true)?;
-                return Ok(Box::new(stream));
-            }
-            tracing::warn!(
-                target: "homing::admin",
-                "{own}: {} is not in director_admin_networks; the connection is closed",
-                peer.ip()
-            );
-        }
+        tracing::warn!(
+            target: "homing::admin",
+            "{own}: {peer} is not in director_admin_networks; the connection is closed"
+        );
     }
 }
 
@@ -80,7 +38,7 @@ fn may_connect(peer: IpAddr, own: IpAddr, networks: &[IpNet]) -> bool {
 /// Accepts until `stop` is cancelled; connections end then, too.
 pub(super) async fn serve(listener: AdminListener, access: Access, stop: CancellationToken) {
     let AdminListener { protocol, name, socket } = listener;
-    let socket = match Socket::new(socket) {
+    let socket = match Acceptor::new(socket) {
         Ok(socket) => socket,
         Err(error) => {
             tracing::error!(target: "homing::admin", "cannot accept on {name}: {error}");
@@ -93,7 +51,7 @@ pub(super) async fn serve(listener: AdminListener, access: Access, stop: Cancell
         tokio::select! {
             () = stop.cancelled() => return,
             Some(_) = connections.join_next() => {}
-            accepted = socket.accept(&access.networks) => match accepted {
+            accepted = admit(&socket, &access.networks) => match accepted {
                 Ok(stream) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
                         let (access, name) = (access.clone(), name.clone());

@@ -104,17 +104,21 @@ async fn answer(
 
 /// Kicks among the sessions of this program; returns how many end.
 pub(super) fn kick_own(access: &Access, command: &Command) -> u64 {
-    let kick = |is_meant: &dyn Fn(&SessionLogin) -> bool| access.registry.kick(is_meant);
     match command {
-        Command::ListFull => 0,
-        Command::Kick(users) => kick(&|login| users.iter().any(|user| user.matches(login.user.as_bytes()))),
-        Command::KickAlt { field, values } => {
-            kick(&|login| values.iter().any(|value| has_alternative(login, field, value)))
-        }
-        Command::KickHost(hosts) => kick(&|login| hosts.iter().any(|host| is_at(login, host))),
         Command::KickHash { hash, except } => {
             access.director.kick_hash(UserHash::from_number(hash.0), *except)
         }
+        _ => access.registry.kick(|login| is_meant(login, command)),
+    }
+}
+
+/// True for a session of this program that a kick by name, field or backend means.
+pub(super) fn is_meant(login: &SessionLogin, command: &Command) -> bool {
+    match command {
+        Command::Kick(users) => users.iter().any(|user| user.matches(login.user.as_bytes())),
+        Command::KickAlt { field, values } => values.iter().any(|value| has_alternative(login, field, value)),
+        Command::KickHost(hosts) => hosts.iter().any(|host| is_at(login, host)),
+        Command::ListFull | Command::KickHash { .. } => false,
     }
 }
 

@@ -1,22 +1,14 @@
 //! Makes the sockets, as root if the program was started so. One that cannot be made is a warning: users are served
 //! without it.
 
-use std::{
-    fmt::Display,
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::fmt::Display;
 
 use ipnet::IpNet;
-use socket2::{Domain, Socket, Type};
 
 use crate::{
     config::settings::{AdminProtocol, AdminSettings, SocketPlace},
-    sockets::UnixSocket,
+    sockets::{Listening, UnixSocket},
 };
-
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 128;
 
 /// Sockets that listen but are not accepted from yet.
 #[derive(Default)]
@@ -33,11 +25,6 @@ pub(super) struct AdminListener {
     pub(super) socket: Listening,
 }
 
-pub(super) enum Listening {
-    Unix(UnixSocket),
-    Tcp(TcpListener),
-}
-
 impl AdminSockets {
     /// Makes what the settings want. Needs no runtime, so that it can be done before root is given up.
     pub fn bind(settings: &AdminSettings) -> Self {
@@ -52,8 +39,8 @@ impl AdminSockets {
                 }
                 SocketPlace::Tcp(address) => {
                     let name = address.to_string();
-                    let made = or_warn(&name, tcp(*address));
-                    (name, made.map(Listening::Tcp))
+                    let made = or_warn(&name, Listening::at(*address));
+                    (name, made)
                 }
             };
             sockets.extend(made.map(|socket| AdminListener { protocol, name, socket }));
@@ -70,16 +57,4 @@ fn or_warn<T>(name: &str, made: Result<T, impl Display>) -> Option<T> {
         );
     };
     made.map_err(warn).ok()
-}
-
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }

@@ -7,7 +7,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Limits, accept::Stream};
+use super::Limits;
+use crate::sockets::Stream;
 
 /// Most bytes read at once.
 const READ_BYTES_MAX: usize = 4096;

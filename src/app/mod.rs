@@ -238,6 +238,7 @@ pub async fn rehearse(settings: Settings) -> Result<Vec<String>, StartError> {
         director::state::check(folder, settings.process.login_user.as_deref())
             .map_err(DirectorError::from)?;
     }
+    relay::check(&settings.relay)?;
     let director = Director::new(&settings.director).await?;
     // What it spawns never runs: nothing is awaited behind it.
     build(&settings, Kept::default(), &Arc::default())?;

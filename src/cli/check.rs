@@ -123,5 +123,8 @@ mod tests {
         assert!(text.ends_with("\nc.conf: would not start\n"), "{text}");
         let text = checked("passdb {\n driver = passwd-file\n args = username_format=%Q /x\n}", false);
         assert!(text.ends_with("\nc.conf: would not start\n"), "{text}");
+        let socket = "service director {\n unix_listener director-userdb {\n mode = 0600\n user = no-such-user-here\n}\n}";
+        let text = checked(&format!("director_mail_servers = 10.0.0.1\n{socket}"), false);
+        assert!(text.contains("director-userdb: no user no-such-user-here exists\n"), "{text}");
     }
 }

@@ -19,6 +19,7 @@ mod timer;
 mod told;
 mod views;
 mod waits;
+mod wakes;
 
 #[cfg(test)]
 mod tests;
@@ -26,11 +27,11 @@ mod tests;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use homing_login::UserName;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::core::{
-    Action, MailServer, Naming, Operation, OperationError, Origin, Rules, Saved, UsernameFormat,
+    Action, MailServer, Naming, Operation, OperationError, Origin, Rules, Saved, UsernameFormat, Wait,
 };
 use crate::config::settings::DirectorSettings;
 pub use error::{DirectorError, PlaceError};
@@ -157,16 +158,17 @@ impl Director {
         place: SessionPlace,
     ) -> Result<Placement, PlaceError> {
         let deadline = Instant::now() + patience;
-        let mut wakes = self.tables.wakes();
-        let mut waited = None;
+        // Most logins wait for nothing, so nobody listens before the second question.
+        let (mut waited, mut wakes) = (None, None);
         loop {
             let wait = match Placement::take(&self.tables, request, place)? {
                 Ok(placement) => return Ok(placement.after(waited)),
                 Err(wait) => wait,
             };
             waited = Some(wait);
-            let _waiting = waits::Waiting::new(wait);
-            if tokio::time::timeout_at(deadline, wakes.changed()).await.is_err() {
+            if let Some(heard) = &mut wakes
+                && !self.hears(heard, wait, deadline).await
+            {
                 return Err(PlaceError::Timeout {
                     wait,
                     waited_secs: patience.as_secs(),
@@ -174,7 +176,14 @@ impl Director {
                     tag: homing_wire::printable(request.tag),
                 });
             }
+            wakes = Some(self.tables.wakes(request.user));
         }
+    }
+
+    /// Waits until it may make sense to ask again; false if there is no time left.
+    async fn hears(&self, wakes: &mut watch::Receiver<()>, wait: Wait, deadline: Instant) -> bool {
+        let _waiting = waits::Waiting::new(wait);
+        matches!(tokio::time::timeout_at(deadline, wakes.changed()).await, Ok(Ok(())))
     }
 
     /// Ends the sessions of a user, logins in progress included. Sessions are found by what was hashed, never by

@@ -23,6 +23,7 @@ use super::{
     foreign::ForeignKicks,
     history::History,
     state, told,
+    wakes::Wakes,
 };
 
 /// Longest sleep of the timer: keeps sums of times small, whatever is configured.
@@ -33,7 +34,7 @@ pub(super) struct Tables {
     state: Mutex<State>,
     clock: Clock,
     /// Tells waiting logins to ask again.
-    wakes: watch::Sender<()>,
+    wakes: Wakes,
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     foreign_kicks: ForeignKicks,
@@ -70,7 +71,7 @@ impl Tables {
         Self {
             state: Mutex::new(state),
             clock,
-            wakes: news(),
+            wakes: Wakes::new(),
             sooner: Arc::default(),
             foreign_kicks: ForeignKicks::default(),
             flush_jobs: Arc::default(),
@@ -80,9 +81,9 @@ impl Tables {
         }
     }
 
-    /// Fires whenever waiting logins may ask again.
-    pub(super) fn wakes(&self) -> watch::Receiver<()> {
-        self.wakes.subscribe()
+    /// Fires whenever waiting logins of the user may ask again. Should the rules of hashing change, everybody may.
+    pub(super) fn wakes(&self, user: &UserName) -> watch::Receiver<()> {
+        self.wakes.of(self.hash(user))
     }
 
     /// Fires whenever a move has ended, a flush has looked at all its users or ended, or a drain does something else.
@@ -258,9 +259,7 @@ impl Tables {
             Action::AbortFlush { run } => Some(FlushJob::Abort(*run)),
             _ => None,
         }));
-        if actions.iter().any(|action| matches!(action, Action::Wake { .. } | Action::WakeAll)) {
-            self.wakes.send_replace(());
-        }
+        self.wakes.ring(actions);
         let is_further = |action: &Action| {
             matches!(
                 action,
@@ -331,7 +330,7 @@ impl Tables {
     /// Logins that wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.wakes.receiver_count()
+        self.wakes.waiting()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

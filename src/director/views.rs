@@ -1,6 +1,6 @@
 //! What administrators see of the tables, and what they wait for. Each call holds the lock for bounded work.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     Director,
@@ -37,6 +37,11 @@ impl Director {
             let flushes = core.flushes().count();
             Census { users: core.user_count(), sessions: core.session_count(), moves, stuck, flushes }
         })
+    }
+
+    /// The moment of now, on the clock of everything that is shown here.
+    pub fn now(&self) -> Moment {
+        self.tables.moment(Instant::now())
     }
 
     /// The backends of the table in order, then those that are leaving.

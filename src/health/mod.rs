@@ -20,7 +20,6 @@ use crate::{
     director::Director,
 };
 use probe::Prober;
-use service::Clock;
 pub use verdicts::Verdict;
 use verdicts::{Rules, Verdicts};
 
@@ -38,7 +37,8 @@ struct Shared {
     prober: ArcSwapOption<Prober>,
     verdicts: Mutex<Option<Verdicts>>,
     wake: Notify,
-    clock: Clock,
+    /// Held from a decision until it is done, so that nothing is done any more once the checks have ended.
+    turn: Mutex<()>,
 }
 
 impl Health {
@@ -49,7 +49,7 @@ impl Health {
             prober: ArcSwapOption::empty(),
             verdicts: Mutex::new(None),
             wake: Notify::new(),
-            clock: Clock::new(),
+            turn: Mutex::new(()),
         });
         let end = CancellationToken::new();
         tokio::spawn(service::run(Arc::clone(&shared), end.clone()));
@@ -71,12 +71,10 @@ impl Health {
     pub fn reload(&self, settings: &HealthSettings, backends: Backends) {
         let rules = Rules::of(settings);
         if rules.services.is_empty() {
-            self.shared.prober.store(None);
-            let verdicts = self.shared.lock().take();
-            if verdicts.is_some() {
+            if self.shared.end() {
                 self.shared.name_the_down();
             }
-            return self.shared.end_slow_starts(verdicts);
+            return;
         }
         self.shared.prober.store(Some(Arc::new(Prober::new(settings, backends))));
         let mut verdicts = self.shared.lock();
@@ -91,9 +89,7 @@ impl Health {
     /// The program ends: nobody is checked any more, and weights that are still rising are what they were before, so
     /// that nothing half-done is written down for the next run.
     pub fn stop(&self) {
-        self.shared.prober.store(None);
-        let verdicts = self.shared.lock().take();
-        self.shared.end_slow_starts(verdicts);
+        self.shared.end();
     }
 
     /// How each protocol of each backend fares, by address; empty while nothing is checked. Holds the lock for a copy.
@@ -103,6 +99,20 @@ impl Health {
 }
 
 impl Shared {
+    /// Nobody is checked any more. False if nobody was.
+    fn end(&self) -> bool {
+        let _turn = self.turn();
+        self.prober.store(None);
+        let verdicts = self.lock().take();
+        let was_checking = verdicts.is_some();
+        self.end_slow_starts(verdicts);
+        was_checking
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Verdicts>> {
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{Sight, Sighting, is_fault_of_ours, plain_text},
     config::settings::{CheckDepth, CheckSettings},
-    director::core::{Flushing, Moment, Operation, OperationError, Origin},
+    director::core::{Flushing, Operation, OperationError, Origin},
 };
 
 /// Checks at a time. A site with hundreds of backends is checked within its interval by far fewer; this bounds the
@@ -35,23 +35,6 @@ const MOVES_PARALLEL: u32 = 1000;
 
 /// Rounds of deciding at once: down, then the flush that follows.
 const ROUNDS_MAX: usize = 3;
-
-/// The wall clock as it was at start, with monotonic time added.
-pub(super) struct Clock {
-    started: Instant,
-    unix_at_start: Duration,
-}
-
-impl Clock {
-    pub(super) fn new() -> Self {
-        let unix_at_start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), unix_at_start }
-    }
-
-    fn now(&self) -> Moment {
-        Moment::default().after(self.unix_at_start).after(self.started.elapsed())
-    }
-}
 
 /// Until `end` fires; checks under way end with it.
 pub(super) async fn run(shared: Arc<Shared>, end: CancellationToken) {
@@ -81,6 +64,7 @@ async fn optional_sleep(pause: Option<Duration>) {
 /// Returns when to come back.
 fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore>) -> Option<Duration> {
     let prober = shared.prober.load_full()?;
+    let turn = shared.turn();
     for _ in 0..ROUNDS_MAX {
         let decisions = shared.decide();
         if decisions.is_empty() {
@@ -88,7 +72,8 @@ fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore
         }
         decisions.into_iter().for_each(|decision| shared.perform(decision));
     }
-    let now = shared.clock.now();
+    drop(turn);
+    let now = shared.director.now();
     let mut verdicts = shared.lock();
     let verdicts = verdicts.as_mut()?;
     for (ip, service) in verdicts.due(now) {
@@ -98,7 +83,7 @@ fn round(shared: &Arc<Shared>, probes: &mut JoinSet<()>, permits: &Arc<Semaphore
             let begun = Instant::now();
             let seen = prober.probe(&shared.director, ip, service).await;
             drop(permit);
-            let (now, took) = (shared.clock.now(), begun.elapsed());
+            let (now, took) = (shared.director.now(), begun.elapsed());
             if shared.lock().as_mut().is_some_and(|v| v.checked(now, (ip, service), seen, took)) {
                 shared.wake.notify_one();
             }
@@ -129,7 +114,7 @@ impl Shared {
         else {
             return;
         };
-        let (now, of) = (self.clock.now(), (sighting.address.ip(), sighting.service));
+        let (now, of) = (self.director.now(), (sighting.address.ip(), sighting.service));
         if self.lock().as_mut().is_some_and(|verdicts| verdicts.sighted(now, of, seen)) {
             self.wake.notify_one();
         }
@@ -137,7 +122,7 @@ impl Shared {
 
     fn decide(&self) -> Vec<Decision> {
         let rows = self.director.backends();
-        let now = self.clock.now();
+        let now = self.director.now();
         let mut verdicts = self.lock();
         let Some(verdicts) = verdicts.as_mut() else { return Vec::new() };
         verdicts.sync(now, &rows);

@@ -5,62 +5,22 @@ use std::{collections::VecDeque, convert::Infallible, io, sync::Arc, time::Durat
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-    task::{AbortHandle, JoinSet},
-};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    CONNECTION_TIME, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADERS_MAX,
-    answer::Answers,
-    socket::{Bound, Listening},
-};
+use super::{CONNECTION_TIME, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, answer::Answers, socket::Bound};
 use crate::{
     config::settings::MetricsPlace,
-    sockets::{FileGuard, UnixSocket},
+    sockets::{Acceptor, Stream},
 };
 
 /// Pause after a failed accept: mostly descriptors are missing, and the connection is still there afterwards.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A connection of either kind.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-enum Socket {
-    Tcp(TcpListener),
-    /// The file goes with the socket.
-    Unix {
-        socket: UnixListener,
-        _file: FileGuard,
-    },
-}
-
-impl Socket {
-    fn new(listening: Listening) -> io::Result<Self> {
-        Ok(match listening {
-            Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Listening::Unix(UnixSocket { listener, file }) => {
-                Self::Unix { socket: UnixListener::from_std(listener)?, _file: file }
-            }
-        })
-    }
-
-    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
-        Ok(match self {
-            Self::Tcp(socket) => Box::new(socket.accept().await?.0),
-            Self::Unix { socket, .. } => Box::new(socket.accept().await?.0),
-        })
-    }
-}
-
 /// Accepts until `stop` is cancelled; connections end then, too.
 pub(super) async fn serve(bound: Bound, answers: Arc<Answers>, stop: CancellationToken) {
     let Bound { place, socket } = bound;
-    let socket = match Socket::new(socket) {
+    let socket = match Acceptor::new(socket) {
         Ok(socket) => socket,
         Err(error) => {
             tracing::error!(target: "homing::metrics", "cannot accept on {place}: {error}");
@@ -72,7 +32,7 @@ pub(super) async fn serve(bound: Bound, answers: Arc<Answers>, stop: Cancellatio
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = socket.accept() => match accepted {
-                Ok(stream) => places.seat(talk(stream, Arc::clone(&answers))).await,
+                Ok(arrival) => places.seat(talk(arrival.stream, Arc::clone(&answers))).await,
                 Err(error) => complain(&place, &error).await,
             }
         }

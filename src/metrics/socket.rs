@@ -1,20 +1,13 @@
 //! Sockets that listen for those who read metrics.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::io;
 
-use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
 use crate::{
     config::settings::{MetricsPlace, SocketFile},
-    sockets::{SocketError, UnixSocket},
+    sockets::{Listening, SocketError, UnixSocket},
 };
-
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 128;
 
 /// Mode of socket files: like a port on loopback, they are for everybody on this machine whom the folder lets in.
 const MODE: u32 = 0o666;
@@ -34,15 +27,10 @@ pub(super) struct Bound {
     pub(super) socket: Listening,
 }
 
-pub(super) enum Listening {
-    Tcp(TcpListener),
-    Unix(UnixSocket),
-}
-
 impl Bound {
     pub(super) fn new(place: &MetricsPlace) -> Result<Self, BindError> {
         let socket = match place {
-            MetricsPlace::Tcp(address) => Listening::Tcp(tcp(*address)?),
+            MetricsPlace::Tcp(address) => Listening::at(*address)?,
             MetricsPlace::Unix(path) => {
                 let file = SocketFile { path: path.clone(), mode: MODE, user: None, group: None };
                 Listening::Unix(UnixSocket::listen(&file)?)
@@ -50,16 +38,4 @@ impl Bound {
         };
         Ok(Self { place: place.clone(), socket })
     }
-}
-
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }

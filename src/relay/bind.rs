@@ -5,8 +5,8 @@ use std::{fs::File, os::unix::net::UnixListener, path::PathBuf};
 use thiserror::Error;
 
 use crate::{
-    config::settings::{SocketRole, SocketSettings},
-    sockets::{Fifo, FileGuard, SocketError, UnixSocket},
+    config::settings::{RelaySettings, SocketRole, SocketSettings},
+    sockets::{self, Fifo, FileGuard, SocketError, UnixSocket},
 };
 
 /// A socket cannot be made.
@@ -16,6 +16,20 @@ pub struct BindError {
     path: PathBuf,
     #[source]
     cause: SocketError,
+}
+
+impl BindError {
+    fn at(settings: &SocketSettings) -> impl FnOnce(SocketError) -> Self {
+        let path = settings.file.path.clone();
+        move |cause| Self { path, cause }
+    }
+}
+
+/// Whether the sockets can have their owners, without making them: for a check of the configuration. Whether another
+/// program serves them now says nothing about a start.
+pub fn check(settings: &RelaySettings) -> Result<(), BindError> {
+    let mut sockets = settings.sockets.iter();
+    sockets.try_for_each(|socket| sockets::check(&socket.file).map_err(BindError::at(socket)))
 }
 
 /// A socket with its file.
@@ -41,7 +55,7 @@ impl Bound {
             }
             _ => UnixSocket::listen(&settings.file).map(|made| (Door::Socket(made.listener), made.file)),
         };
-        let (door, file) = made.map_err(|cause| BindError { path: settings.file.path.clone(), cause })?;
+        let (door, file) = made.map_err(BindError::at(settings))?;
         Ok(Self { role: settings.role, door, file })
     }
 }

@@ -41,11 +41,39 @@ pub struct ForeignList {
     pub rows: Vec<SessionRow>,
 }
 
+impl ForeignList {
+    /// The value of a `user_*` field of a row, by full name.
+    fn field<'a>(&self, row: &'a SessionRow, field: &[u8]) -> Option<&'a Vec<u8>> {
+        let at = self.columns.iter().position(|column| column == field)?;
+        row.alternatives.get(at)
+    }
+
+    /// The sessions that a kick by name or field means.
+    pub fn meant_by(&self, command: &Command) -> impl Iterator<Item = &SessionRow> {
+        let is_among = |wanted: &[UserPattern], value: &[u8]| wanted.iter().any(|want| want.matches(value));
+        self.rows.iter().filter(move |row| match command {
+            Command::Kick(users) => is_among(users, &row.user),
+            Command::KickAlt { field, values } => {
+                self.field(row, field).is_some_and(|value| is_among(values, value))
+            }
+            Command::ListFull | Command::KickHost(_) | Command::KickHash { .. } => false,
+        })
+    }
+}
+
 impl ForeignSessions {
     /// Without any login process.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self::new(Arc::default())
+    }
+
+    /// Those of one login process, which is at the other end.
+    #[cfg(test)]
+    pub(crate) fn of(process: tokio::net::UnixStream) -> Self {
+        let hub = Arc::<Hub>::default();
+        tokio::spawn(super::hub::process::serve(process, Arc::clone(&hub)));
+        Self::new(hub)
     }
 
     pub(super) fn new(hub: Arc<Hub>) -> Self {
@@ -92,7 +120,7 @@ impl ForeignSessions {
     async fn kick_users(&self, only: Option<u32>, users: &[UserPattern]) -> u64 {
         let names = match users.iter().any(UserPattern::has_wildcards) {
             false => exact(users),
-            true => self.values(only, users, |_, row| Some(row.user.clone())).await,
+            true => self.values(only, users, |_, row| Some(&row.user)).await,
         };
         let mut count = 0_u64;
         for names in names.chunks(NAMES_MAX) {
@@ -102,13 +130,9 @@ impl ForeignSessions {
     }
 
     async fn kick_by_field(&self, only: Option<u32>, field: &[u8], wanted: &[UserPattern]) -> u64 {
-        let value = |columns: &[Vec<u8>], row: &SessionRow| {
-            let at = columns.iter().position(|column| column == field)?;
-            row.alternatives.get(at).cloned()
-        };
         let values = match wanted.iter().any(UserPattern::has_wildcards) {
             false => exact(wanted),
-            true => self.values(only, wanted, value).await,
+            true => self.values(only, wanted, |list, row| list.field(row, field)).await,
         };
         let mut count = 0_u64;
         for values in values.chunks(NAMES_MAX) {
@@ -123,12 +147,12 @@ impl ForeignSessions {
         &self,
         only: Option<u32>,
         wanted: &[UserPattern],
-        value: impl Fn(&[Vec<u8>], &SessionRow) -> Option<Vec<u8>>,
+        value: impl for<'a> Fn(&'a ForeignList, &'a SessionRow) -> Option<&'a Vec<u8>>,
     ) -> Vec<UserPattern> {
         let found = self.list(only).await;
-        let all =
-            found.lists.iter().flat_map(|list| list.rows.iter().filter_map(|row| value(&list.columns, row)));
-        let mut fitting: Vec<_> = all.filter(|value| wanted.iter().any(|want| want.matches(value))).collect();
+        let all = found.lists.iter().flat_map(|list| list.rows.iter().filter_map(|row| value(list, row)));
+        let fitting = all.filter(|value| wanted.iter().any(|want| want.matches(value)));
+        let mut fitting: Vec<_> = fitting.cloned().collect();
         fitting.sort_unstable();
         fitting.dedup();
         fitting.into_iter().map(UserPattern::new).collect()

@@ -27,7 +27,7 @@ use crate::{
     director::Director,
     sockets::FileGuard,
 };
-pub use bind::BindError;
+pub use bind::{BindError, check};
 use bind::{Bound, Door};
 use desk::Desk;
 pub use foreign_sessions::{ForeignList, ForeignLists, ForeignSessions};

@@ -1,9 +1,10 @@
 //! Socket files: made with owner and mode before anybody can connect, in place of those that nobody serves any more,
-//! and removed at the end. What is spoken there, and whether a program can do without, is for the rooms that serve
-//! them.
+//! and removed at the end; and ports, for those who serve both. What is spoken there, and whether a program can do
+//! without, is for the rooms that serve them.
 
 mod fifo;
 mod guard;
+mod listening;
 mod owner;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::config::settings::SocketFile;
 pub use fifo::Fifo;
 pub use guard::FileGuard;
+pub use listening::{Acceptor, Arrival, Listening, Stream};
 use owner::Owner;
 
 /// Connections that the kernel holds until they are accepted; what the reference asks for.
@@ -83,6 +85,11 @@ impl UnixSocket {
         socket.listen(BACKLOG)?;
         Ok(Self { listener: socket.into(), file })
     }
+}
+
+/// Whether the owners exist, without making anything: for a check of the configuration.
+pub fn check(settings: &SocketFile) -> Result<(), SocketError> {
+    Owner::of(settings).map(drop)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

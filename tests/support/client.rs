@@ -9,8 +9,19 @@ use std::{
 /// Longest wait for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What an IMAP client whose session is kicked hears, unless `kick_farewell = no`.
+/// The last words to an IMAP client that was kicked.
 pub const KICKED: &str = "* BYE Disconnected by the server, please log in again\r\n";
+
+/// The client is told, and nothing else before the end.
+pub fn assert_kicked(mut client: Client) {
+    assert_eq!(client.rest(), KICKED);
+}
+
+/// The same before the answer to a login.
+pub fn assert_login_kicked(mut client: Client) {
+    let told = client.rest();
+    assert!(told.starts_with("a NO [UNAVAILABLE] ") && told.ends_with(KICKED), "{told}");
+}
 
 /// A connection.
 pub struct Client(BufReader<TcpStream>);

@@ -35,6 +35,12 @@ pub(super) async fn rows(access: &Access, user: Vec<u8>, tag: &[u8]) -> Vec<Row>
         live.extend(page.iter().filter(theirs).take(left).map(|session| sessions::row(access, session)));
     })
     .await;
+    let foreign = access.foreign.list(None).await;
+    for row in foreign.lists.iter().flat_map(|list| &list.rows) {
+        if live.len() < SESSIONS_MAX && access.director.hash(&row.user) == hash {
+            live.push(sessions::foreign_row(access, row));
+        }
+    }
     rows.extend(live.into_iter().map(Row::Session));
     rows.extend(explanation.history.iter().map(|entry| Row::Event(event(entry))));
     rows.push(Row::End);

@@ -1,5 +1,5 @@
 //! What a request would do to users: counted by the director for operations, here for kicks by login name, of which the
-//! director knows nothing.
+//! director knows nothing. Kicks meet the sessions of other login processes, too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,15 +9,14 @@ use std::{
 
 use homing_doveadm::{
     director::{HostArgument, Request, Scope},
+    ipc::Command,
     own::{Failure, FailureKind, PlanEffect, PlanRow, Planned, Row},
 };
-use homing_login::UserName;
 
 use super::{Access, failure, sessions};
 use crate::{
-    admin::{change::moved_user, ipc::has_alternative},
+    admin::{change::moved_user, ipc::is_meant},
     director::core::{self, Draining, Flushing, Operation, Plan, PlanCount, UserHash},
-    session::SessionLogin,
 };
 
 /// The rows, or why the request would be refused.
@@ -25,11 +24,9 @@ pub(super) async fn rows(access: &Access, planned: Planned) -> Result<Vec<Row>, 
     let operation = match planned {
         Planned::Drain(ip) => Operation::Drain { ip, draining: Draining::default() },
         Planned::Request(request) => match *request {
-            Request::UserKick { user, .. } => {
-                return Ok(kick(access, |login| user.matches(login.user.as_bytes())).await);
-            }
+            Request::UserKick { user, .. } => return Ok(kick(access, &Command::Kick(vec![user])).await),
             Request::UserKickAlt { field, value, .. } => {
-                return Ok(kick(access, |login| has_alternative(login, &field, &value)).await);
+                return Ok(kick(access, &Command::KickAlt { field, values: vec![value] }).await);
             }
             request => operation(access, request)?,
         },
@@ -94,18 +91,25 @@ fn told(plan: &Plan) -> Vec<Row> {
 }
 
 /// By backend; logins that have none yet would end, too.
-async fn kick(access: &Access, is_meant: impl Fn(&SessionLogin) -> bool) -> Vec<Row> {
-    let mut kicked: BTreeMap<Option<IpAddr>, (BTreeSet<UserName>, u64)> = BTreeMap::new();
+async fn kick(access: &Access, command: &Command) -> Vec<Row> {
+    let mut kicked: BTreeMap<Option<IpAddr>, (BTreeSet<Vec<u8>>, u64)> = BTreeMap::new();
+    let mut count = |user: &[u8], backend: Option<IpAddr>| {
+        let (users, sessions) = kicked.entry(backend).or_default();
+        users.insert(user.to_vec());
+        *sessions += 1;
+    };
     sessions::walk(access, |page| {
-        for session in page.iter().filter(|session| is_meant(&session.login)) {
-            let (users, sessions) =
-                kicked.entry(session.login.backend.map(|backend| backend.ip())).or_default();
-            users.insert(session.login.user.clone());
-            *sessions += 1;
+        for session in page.iter().filter(|session| is_meant(&session.login, command)) {
+            let login = &session.login;
+            count(login.user.as_bytes(), login.backend.map(|backend| backend.ip()));
         }
     })
     .await;
-    let row = |(from, (users, sessions)): (Option<IpAddr>, (BTreeSet<UserName>, u64))| {
+    let foreign = access.foreign.list(None).await;
+    for row in foreign.lists.iter().flat_map(|list| list.meant_by(command)) {
+        count(&row.user, Some(row.backend.ip()));
+    }
+    let row = |(from, (users, sessions)): (Option<IpAddr>, (BTreeSet<Vec<u8>>, u64))| {
         let (effect, users) = (PlanEffect::Kicked, users.len() as u64);
         Row::Plan(PlanRow { effect, from, to: None, users, sessions })
     };

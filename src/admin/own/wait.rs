@@ -8,8 +8,9 @@ use tokio::time::{sleep, timeout};
 use super::Access;
 use crate::{admin::ipc::has_alternative, director::core::UserHash, session::SessionLogin};
 
-/// Pause between two looks at all sessions: on a busy machine some session ends all the time.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two looks at all sessions: on a busy machine some session ends all the time, and a look at 100,000 of
+/// them takes some milliseconds, for each of [`crate::admin::WAITING_MAX`] who wait.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns when it has ended, or after so many seconds.
 pub(super) async fn until_ended(access: &Access, what: Awaited, secs: u32) -> Result<Row, Failure> {

@@ -160,6 +160,50 @@ async fn plans_of_kicks_and_operations() {
     assert!(!session.kicked().is_cancelled(), "nothing was done");
 }
 
+/// What a login process beside Homing answers to lists, again and again.
+async fn list_sessions(process: UnixStream, rows: &[&str]) {
+    let mut process = BufReader::new(process);
+    process.get_mut().write_all(b"VERSION\tipc-server\t1\t0\nHANDSHAKE\tproxy\t7\n").await.unwrap();
+    let mut line = String::new();
+    while process.read_line(&mut line).await.unwrap() > 0 {
+        if let Some(tag) = line.strip_suffix("\tLIST-FULL\n") {
+            let rows: String = rows.iter().map(|row| format!("{tag}\t{row}\n")).collect();
+            process.get_mut().write_all(rows.as_bytes()).await.unwrap();
+        }
+        line.clear();
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_other_login_processes_are_shown_and_counted() {
+    let mut access = access("10.1.0.1 10.1.0.2").await;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    access.foreign = crate::relay::ForeignSessions::of(ours);
+    let header = ":username\tuser_group\tservice\tsrc-ip\tdest-ip\tdest-port";
+    let row = |user, group| format!(":{user}\t{group}\tsubmission\t127.0.0.9\t10.1.0.2\t587");
+    let rows = [header.to_owned(), row("foo", "g"), row("bar", ""), "+".to_owned()];
+    tokio::spawn(async move { list_sessions(theirs, &rows.each_ref().map(String::as_str)).await });
+    let joined = async {
+        while !access.foreign.has_process(7) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, joined).await.unwrap();
+    let mut client = Client::director(&access).await;
+    let _seat = seat(&access, "foo", "", Some("10.1.0.1:143"));
+    let told = client.table("X-SESSIONS\tF*").await;
+    assert!(told[0].starts_with("session\tuser=foo\thash=2898073819\tservice=sieve\t"), "{told:?}");
+    let theirs =
+        "session\tuser=foo\thash=2898073819\tservice=submission\tclient=127.0.0.9\tbackend=10.1.0.2:587";
+    assert_eq!(told[1..], [theirs, "end"]);
+    assert!(client.table("X-EXPLAIN\tfoo").await.contains(&theirs.to_owned()));
+    let plan = |from| format!("plan\teffect=kicked\tfrom={from}\tusers=1\tsessions=1");
+    let told = client.table("X-PLAN\tUSER-KICK\tfoo").await;
+    assert_eq!(told, [plan("10.1.0.1"), plan("10.1.0.2"), "end".to_owned()]);
+    let told = client.table("X-PLAN\tUSER-KICK-ALT\tuser_group\tg").await;
+    assert_eq!(told, [plan("10.1.0.2"), "end".to_owned()]);
+}
+
 /// What was not said about the pace stays as it is.
 #[tokio::test]
 async fn w41_a_drain_is_started_once_and_looked_at_often() {

@@ -23,6 +23,7 @@ fn vhosts() -> RangedU64ValueParser<u32> {
   homing director add 10.0.0.13 50           with half of it
   homing director add 10.0.0.13@eu           for users with the tag eu
   homing director add be3.example.org        all addresses of the name
+  homing director add --dry-run 10.0.0.13    how many users belong there; they come when flushed
 
 JSON: {\"results\": [{ip, done, error}]}, error null or a text.")]
 pub(super) struct Add {
@@ -35,6 +36,9 @@ pub(super) struct Add {
     /// Tag, if it is not behind the host
     #[arg(short, long)]
     tag: Option<String>,
+    /// Change nothing, tell what would become of users
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Change the weight of a backend
@@ -66,6 +70,9 @@ JSON: as for add.")]
 pub(super) struct Up {
     /// Address or name
     host: String,
+    /// Change nothing, tell what would become of users
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Let no new users come to a backend; those who are there stay
@@ -104,7 +111,7 @@ impl Add {
         let tag = self.tag.or(behind).map(String::into_bytes);
         let request =
             |ip| Request::HostSet { host: HostArgument { ip, tag: tag.clone() }, vhosts: self.vhosts };
-        change(connection, form, "added", &requests(host, request).await?).await
+        change_or_plan(connection, form, "added", self.dry_run, requests(host, request).await?).await
     }
 }
 
@@ -126,7 +133,8 @@ impl Update {
 
 impl Up {
     pub(super) async fn run(self, connection: &mut Connection, form: Form) -> Result<(), Fault> {
-        change(connection, form, "up", &requests(&self.host, Request::HostUp).await?).await
+        let requests = requests(&self.host, Request::HostUp).await?;
+        change_or_plan(connection, form, "up", self.dry_run, requests).await
     }
 }
 

@@ -1,7 +1,12 @@
 //! `homing director dump`: the whole state of a director as text, for `load`, for people and for diff. Dovecot's director
 //! can be asked, too; it knows less.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use homing_doveadm::{
@@ -19,6 +24,9 @@ use crate::cli::{
 
 /// The first line of a dump.
 pub(super) const HEADER: &str = "homing-director-dump\t1";
+
+/// Permissions of a file.
+const MODE: u32 = 0o600;
 
 /// Write the whole state down as text
 #[derive(Debug, Args)]
@@ -46,8 +54,17 @@ impl Dump {
             Form::Text => state.text(),
             Form::Json => format!("{}\n", state.json()),
         };
-        fs::write(&file, text).map_err(|error| Fault::NotDone(format!("{}: {error}", file.display())))
+        write(&file, &text).map_err(|error| Fault::NotDone(format!("{}: {error}", file.display())))
     }
+}
+
+/// Only for the owner, also where a file was there before: who uses mail, and when, is nobody else's business.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// Everything.
@@ -203,6 +220,19 @@ pub(super) mod tests {
         let plain = StateHostRow { tag: Vec::new(), hostname: None, changed: None, ..host(1, false) };
         let users = vec![user(5, Some([10, 0, 0, 2].into())), user(6, None)];
         State { hosts: vec![plain, host(2, false), host(3, true)], users }.text()
+    }
+
+    #[test]
+    fn a_file_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump");
+        std::fs::write(&path, "something longer, for everybody").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        for path in [path, folder.path().join("new")] {
+            write(&path, "text").unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        }
     }
 
     #[test]

@@ -25,7 +25,8 @@ use crate::{
   homing who --json | jq '.sessions | length'
 
 It asks the director's socket, which `homing director` asks, too. JSON: {{\"sessions\": [{{user, hash, service, client,
-backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.\n\n{EXIT_HELP}"))]
+backend, hostname, since}}]}}, addresses with ports, since in Unix seconds, what is not known null.
+Sessions of Dovecot's own login processes are among them; those do not tell the client's port, and since when.\n\n{EXIT_HELP}"))]
 pub(in crate::cli) struct Who {
     /// Login name; * stands for any letters, ? for one
     #[arg(default_value = "*")]
@@ -66,7 +67,7 @@ impl Shown for Sessions {
                 (None, Some(backend)) => backend.to_string(),
                 _ => "-".to_owned(),
             };
-            let client = row.client.to_string();
+            let client = row.client_address().unwrap_or_default();
             table.row([name(&row.user), row.service.clone(), client, backend, moment(row.since)]);
         }
         table.to_string()
@@ -81,7 +82,7 @@ impl Shown for Sessions {
 pub(super) fn session(row: &SessionRow) -> Value {
     json!({
         "user": name(&row.user), "hash": row.hash.map(|hash| hash.0), "service": row.service,
-        "client": row.client.to_string(), "backend": row.backend.map(|backend| backend.to_string()),
+        "client": row.client_address(), "backend": row.backend.map(|backend| backend.to_string()),
         "hostname": row.hostname, "since": row.since,
     })
 }

@@ -228,7 +228,7 @@ async fn w18_a_lost_name_keeps_its_addresses_and_each_change_is_told_once() {
     let _listening = log.listen();
     let zone = Zone::new(&[("pool.test", "10.1.0.1")]);
     let director = zone.director("pool.test", FAST).await;
-    let mut wakes = director.tables.wakes();
+    let mut wakes = director.tables.wakes(&UserName::from("foo"));
     zone.rounds("pool.test").await;
     assert_eq!(log.take(), [""; 0], "nothing has changed");
     zone.lose("pool.test");

@@ -14,8 +14,10 @@ pub struct SessionRow {
     pub hash: Option<UserHash>,
     /// `imap`, `pop3`, `sieve`, ...
     pub service: String,
-    /// Where the client comes from.
-    pub client: SocketAddr,
+    /// Where the client comes from, if that is known.
+    pub client: Option<IpAddr>,
+    /// The client's port; Dovecot's login processes do not tell it.
+    pub client_port: Option<u16>,
     /// The backend, once it is known.
     pub backend: Option<SocketAddr>,
     /// Name of the backend, if it has one.
@@ -32,23 +34,32 @@ impl SessionRow {
             .bytes("user", &self.user)
             .optional("hash", self.hash)
             .show("service", &self.service)
-            .show("client", self.client)
+            .optional("client", self.client_address())
             .optional("backend", self.backend)
             .optional("hostname", self.hostname.as_deref())
             .optional("since", self.since)
     }
 
     pub(super) fn read(record: &Record) -> Option<Self> {
-        let address = |key| record.text(key).parse().ok();
+        let address = |key| record.text(key).parse::<SocketAddr>().ok();
+        let client = address("client");
         Some(Self {
-            user: record.owned("user"),
+            user: record.get("user")?.to_vec(),
             hash: record.number("hash").map(UserHash),
             service: record.text("service"),
-            client: address("client")?,
+            client: client.map(|client| client.ip()).or_else(|| record.ip("client")),
+            client_port: client.map(|client| client.port()),
             backend: address("backend"),
             hostname: record.has("hostname").then(|| record.text("hostname")),
             since: record.number("since"),
         })
+    }
+
+    /// Address of the client, with the port if that is known.
+    pub fn client_address(&self) -> Option<String> {
+        let ip = self.client?;
+        let with_port = |port| SocketAddr::new(ip, port).to_string();
+        Some(self.client_port.map_or_else(|| ip.to_string(), with_port))
     }
 
     /// Address of the backend.

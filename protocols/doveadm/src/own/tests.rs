@@ -50,12 +50,14 @@ fn rows() -> Vec<Row> {
         user: b"a\t=\n\xff".to_vec(),
         hash: Some(UserHash(7)),
         service: "imap".to_owned(),
-        client: "[2001:db8::1]:4000".parse().unwrap(),
+        client: "2001:db8::1".parse().ok(),
+        client_port: Some(4000),
         backend: Some("10.0.0.1:143".parse().unwrap()),
         hostname: Some("be1".to_owned()),
         since: Some(5),
     };
-    let empty = SessionRow { hash: None, backend: None, hostname: None, since: None, ..session.clone() };
+    let foreign = SessionRow { client_port: None, hostname: None, since: None, ..session.clone() };
+    let empty = SessionRow { hash: None, client: None, backend: None, ..foreign.clone() };
     let drain = DrainRow {
         host: ip(1),
         state: DrainState::Moving,
@@ -221,7 +223,7 @@ fn rows_of_later_versions_are_passed_over() {
     let read = |fields: &[&str]| Row::read(&fields.iter().map(|f| f.as_bytes().to_vec()).collect::<Vec<_>>());
     assert_eq!(read(&["new", "x=1"]), Some(Row::Other));
     assert_eq!(read(&["waiting", "left=2", "new=x"]), Some(Row::Waiting(Some(2))));
-    assert_eq!(read(&["session", "user=a"]), None);
+    assert_eq!(read(&["session", "service=a"]), None);
     let failure = Failure::new(FailureKind::Refused, "t");
     assert_eq!(read(&["error", "kind=new", "text=t"]), Some(Row::Failure(failure)));
     assert_eq!(read(&[]), None);
@@ -235,7 +237,8 @@ fn the_longest_row_fits_a_line() {
         user: long.clone().into_bytes(),
         hash: Some(UserHash(u32::MAX)),
         service: long.clone(),
-        client: "[2001:db8::1]:4000".parse().unwrap(),
+        client: "2001:db8::1".parse().ok(),
+        client_port: Some(4000),
         backend: Some("[2001:db8::1]:4000".parse().unwrap()),
         hostname: Some(long.clone()),
         since: Some(u64::MAX),
