@@ -39,7 +39,7 @@ async fn answer(wire: &mut Wire, server: &mut Server, access: &Access, request: 
         Request::UserList(host) => {
             let mut from = Some(UserCursor::default());
             while let Some(cursor) = from {
-                let (users, next) = access.director.users(cursor);
+                let (users, next) = access.director.users(cursor).await;
                 push(wire, server, rows::users(users, host)).await?;
                 // A long list with few rows to send must not keep others from running.
                 tokio::task::yield_now().await;

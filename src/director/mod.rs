@@ -27,7 +27,10 @@ mod tests;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use homing_login::UserName;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::core::{
@@ -61,6 +64,8 @@ pub struct Director {
     tables: Arc<Tables>,
     names: Arc<Names>,
     foreign: Arc<Foreign>,
+    /// Who may walk over the users.
+    walks: Arc<Semaphore>,
     /// Writes down what a restart must not lose.
     keeper: Option<Arc<Keeper>>,
     /// Ends the timer with the last clone, though placements may live on.
@@ -119,7 +124,8 @@ impl Director {
         tokio::spawn(async move { programs_end.run_until_cancelled(programs).await });
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
         let foreign = Foreign::start(settings.user_expire);
-        Ok(Self { tables, names, foreign, keeper: None, _timer: Arc::new(end.drop_guard()) })
+        let walks = Arc::new(Semaphore::new(views::WALKS_MAX));
+        Ok(Self { tables, names, foreign, walks, keeper: None, _timer: Arc::new(end.drop_guard()) })
     }
 
     /// Takes over changed settings, or nothing of them. Mappings and sessions survive, and so do changes made while

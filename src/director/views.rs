@@ -14,6 +14,9 @@ use super::{
 /// Places of the user table that one call looks at: some hundred microseconds.
 const USERS_PAGE: usize = 500;
 
+/// Pages that are looked at at a time. However many administrators list or plan, a login waits for no more than these.
+pub(super) const WALKS_MAX: usize = 2;
+
 /// What there is, in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
@@ -87,7 +90,9 @@ impl Director {
 
     /// Some mappings, and where to go on. Whoever goes on until there is no cursor meets every mapping that stayed,
     /// once.
-    pub fn users(&self, from: UserCursor) -> (Vec<UserRow>, Option<UserCursor>) {
+    pub async fn users(&self, from: UserCursor) -> (Vec<UserRow>, Option<UserCursor>) {
+        // Never closed.
+        let _walk = self.walks.acquire().await;
         self.tables.read(|core, now| core.users(now, from, USERS_PAGE))
     }
 
@@ -126,6 +131,7 @@ impl Director {
         let begin = |core: &Core, now| core.begin_plan(now, Origin::Operator, operation);
         let mut planner = self.tables.read(begin)?;
         while planner.is_counting() {
+            let _walk = self.walks.acquire().await;
             self.tables.read(|core, now| core.plan_some(now, &mut planner, USERS_PAGE));
             tokio::task::yield_now().await;
         }

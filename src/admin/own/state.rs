@@ -26,7 +26,7 @@ pub(super) async fn dump(wire: &mut Wire, server: &mut Server, access: &Access) 
     send(wire, server, known.chain(removed).collect()).await?;
     let mut from = Some(UserCursor::default());
     while let Some(cursor) = from {
-        let (users, next) = access.director.users(cursor);
+        let (users, next) = access.director.users(cursor).await;
         send(wire, server, users.iter().map(|row| Row::StateUser(user(row))).collect()).await?;
         // A long list must not keep others from running.
         tokio::task::yield_now().await;
