@@ -9,7 +9,7 @@ use homing::director::core::{
 
 use super::{
     driver::Sim,
-    model::{Life, Model, Who},
+    model::{Backend, Life, Model, Who},
     random::Random,
 };
 
@@ -121,7 +121,9 @@ impl Model {
     pub fn is_safe(&self, ip: IpAddr) -> bool {
         let closed = self.in_table(ip).is_none_or(|at| self.backends[at].host.vhosts == 0);
         let is_there = |at: usize| self.ip_of(at) == ip;
+        let is_left = |b: &Backend| b.host.ip == ip && !b.in_table && b.left.is_some();
         closed
+            && !self.backends.iter().any(is_left)
             && !self.people.iter().any(|p| is_there(p.backend) || (p.life != Life::Settled && p.from == ip))
     }
 

@@ -82,7 +82,12 @@ pub fn step(sim: &mut Sim) {
             // With other rules mappings that are too old by these are gone before.
             sim.model.forget_strays();
             let same = sim.random.one_in(2);
-            let table = if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
+            let kick_delay = sim.model.kick_delay;
+            let mut table =
+                if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
+            // A longer one calls back who had left by the old one, of whom nobody knows if they are written down.
+            sim.model.kick_delay = sim.model.kick_delay.min(kick_delay);
+            table.rules = rules(&sim.model);
             sim.restart(table);
         }
         100..104 => {
@@ -161,10 +166,10 @@ fn map_user(sim: &mut Sim) {
         None => Err(OperationError::UnknownHost(ip)),
         Some(to) => {
             let who = (sim.model.tag_of(to), hash);
-            if sim.model.person(who).is_none() {
-                sim.model.add(who, to);
+            match sim.model.person(who) {
+                Some(_) => Ok(()),
+                None => sim.model.order_move(who, to).map(drop),
             }
-            Ok(())
         }
     };
     sim.apply(Origin::Restored, Operation::MapUser { user: hash, ip }, expected);
