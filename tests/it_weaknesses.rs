@@ -296,7 +296,8 @@ fn w01_a_login_that_is_kicked_counts_until_the_backend_is_done_with_it() {
     drop(second);
     site.story.wait_for("A lost foo", 2);
     assert!(!site.story.told().iter().any(|line| line.starts_with('B')), "{:?}", site.story.told());
-    // Now nothing is left there. The program may take a moment to hear of it.
+    // Now nothing is left there. The program may take a moment to hear of it, and then the kick delay passes.
+    site.reload("A", "director_user_kick_delay = 1 s\n");
     let deadline = Instant::now() + PATIENCE;
     while !site.story.told().contains(&"B took foo".to_owned()) {
         assert!(Instant::now() < deadline, "{:?}", site.story.told());

@@ -247,7 +247,7 @@ impl Model {
             );
         }
         for ip in (1..=super::model::HOSTS + 1).map(super::model::address) {
-            let (told, is) = (core.is_safe_to_power_off(ip), self.is_safe(ip));
+            let (told, is) = (core.is_safe_to_power_off(now, ip), self.is_safe(ip));
             assert!(if is_settled { told == is } else { is || !told }, "{ip}: told {told}, is {is}");
         }
         assert!(self.owed_ends.is_empty(), "not ended: {:?}", self.owed_ends);

@@ -97,6 +97,8 @@ pub struct Model {
     pub version: u64,
     pub expire: u64,
     pub kick_delay: u64,
+    /// Whoever was last seen then or before has left by an earlier kick delay.
+    pub left_before: u64,
     pub moves_max: u64,
     pub script: bool,
     pub said: Vec<Host>,
@@ -188,10 +190,12 @@ impl Model {
     }
 
     pub fn forget_strays(&mut self) {
-        let (now, kick_delay, backends) = (self.now, self.kick_delay, &mut self.backends);
+        let (now, kick_delay, before, backends) =
+            (self.now, self.kick_delay, self.left_before, &mut self.backends);
         let expire = self.expire.max(kick_delay);
+        let is_recent = |seen: u64| seen > before && seen + kick_delay > now;
         for backend in backends.iter_mut() {
-            backend.left = backend.left.filter(|left| left + kick_delay > now);
+            backend.left = backend.left.filter(|left| is_recent(*left));
         }
         let leavers = &mut self.leavers;
         self.people.retain(|person| {
@@ -204,7 +208,7 @@ impl Model {
             }
             seen + expire > now && backends[backend].in_table
         });
-        leavers.retain(|leaver| leaver.seen + kick_delay > now);
+        leavers.retain(|leaver| is_recent(leaver.seen));
     }
 
     /// Somebody who leaves is sent to a backend: the old one counts again as where the way begins.

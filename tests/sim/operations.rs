@@ -86,7 +86,9 @@ pub fn step(sim: &mut Sim) {
             let mut table =
                 if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
             // A longer one calls back who had left by the old one, of whom nobody knows if they are written down.
-            sim.model.kick_delay = sim.model.kick_delay.min(kick_delay);
+            let since = sim.model.now - sim.model.left_before;
+            sim.model.kick_delay = sim.model.kick_delay.min(kick_delay).min(since);
+            sim.model.left_before = 0;
             table.rules = rules(&sim.model);
             sim.restart(table);
         }
@@ -312,7 +314,12 @@ fn change_backends(sim: &mut Sim) {
         _ => {
             // Mappings that are too old by the old rules are gone before the new ones count.
             sim.model.forget_strays();
-            Operation::Configure(table(random, &mut sim.model))
+            let kick_delay = sim.model.kick_delay;
+            let table = table(random, &mut sim.model);
+            if sim.model.kick_delay != kick_delay {
+                sim.model.left_before = sim.model.left_before.max(sim.model.now - kick_delay);
+            }
+            Operation::Configure(table)
         }
     };
     let expected = sim.model.change(origin, &operation);

@@ -78,7 +78,7 @@ impl Model {
         (person.life, person.flush, person.arrived) = (Life::Settled, None, step);
         if person.sessions.is_empty() {
             person.seen = now;
-            if person.to.is_none() {
+            if person.to.is_none() || !lives {
                 self.people.remove(at);
             }
         }

@@ -141,8 +141,8 @@ impl Core {
 
     /// True if a backend has no users, no session, no login in progress, no move away from it, and gets no new users.
     /// Where users were forgotten, the kick delay has passed since the last session ended.
-    pub fn is_safe_to_power_off(&self, ip: IpAddr) -> bool {
-        self.is_empty(ip) && self.leavers_until(ip).is_none()
+    pub fn is_safe_to_power_off(&self, now: Moment, ip: IpAddr) -> bool {
+        self.is_empty(ip) && self.leavers_until(ip).is_none_or(|until| until <= now)
     }
 
     fn is_empty(&self, ip: IpAddr) -> bool {
@@ -170,7 +170,7 @@ impl Core {
             moving: away.moving,
             stuck: away.stuck,
             moved: drain.moved,
-            safe: self.is_safe_to_power_off(ip),
+            safe: self.is_safe_to_power_off(now, ip),
             parallel: drain.limits.parallel.unwrap_or(self.rules.moves_max).get(),
             per_sec: drain.limits.per_sec.get(),
             grace: drain.limits.grace,
@@ -179,7 +179,7 @@ impl Core {
 
     /// Whether every user is held up is not asked of each of them: a tag has usable backends or not.
     fn drain_state(&self, ip: IpAddr, drain: &Drain) -> DrainState {
-        if self.is_safe_to_power_off(ip) {
+        if self.is_safe_to_power_off(self.now, ip) {
             return DrainState::Safe;
         }
         let with_users = |number: &HostNumber| self.left(*number).users > 0;

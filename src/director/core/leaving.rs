@@ -33,8 +33,11 @@ impl Core {
     /// Maps a user who leaves to the same address anew if the ring says so. True if it did.
     pub(super) fn bring_back(&mut self, slot: Slot) -> bool {
         let user = self.users.row(slot).filter(|user| self.leaves_until(user, self.now).is_some());
-        let Some(successor) = user.and_then(|user| self.successor(user)) else { return false };
+        let Some((host, successor)) = user.and_then(|user| Some((user.host, self.successor(user)?))) else {
+            return false;
+        };
         self.users.assign(slot, successor, self.now, Cause::Hashed);
+        self.drop_if_empty(host);
         true
     }
 

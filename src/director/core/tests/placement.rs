@@ -194,11 +194,11 @@ fn w04_users_who_have_just_left_a_backend_that_is_gone_wait_for_the_kick_delay()
             core.sleep(Duration::from_millis(millis - 1));
             assert_eq!(core.pass(0), []);
             assert_eq!(core.login("foo"), Err(Wait::KickDelay { until }));
-            assert!(!core.core.is_safe_to_power_off(ip("10.1.0.3")));
+            assert!(!core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
             core.sleep(Duration::from_millis(1));
             assert_eq!(core.core.next_step(), Some(until));
             assert_eq!(core.pass(0), [Action::Wake { user: foo }]);
-            assert_eq!(core.core.is_safe_to_power_off(ip("10.1.0.3")), is_closed);
+            assert_eq!(core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")), is_closed);
             assert_ne!(core.visit("foo"), "10.1.0.3");
         }
     }

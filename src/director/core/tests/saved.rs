@@ -165,9 +165,9 @@ fn w07_a_lost_backend_is_left_behind_the_kick_delay() {
     assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
     assert!(matches!(core.login("dave@sub.example.net"), Err(Wait::KickDelay { .. })), "was just there");
     assert_eq!(core.visit("user1"), "10.1.0.1", "who was not there lately has nothing to wait for");
-    assert!(!core.core.is_safe_to_power_off(ip("10.1.0.3")));
+    assert!(!core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
     core.pass(KICK_DELAY_SECS);
-    assert!(core.core.is_safe_to_power_off(ip("10.1.0.3")));
+    assert!(core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
     assert_eq!(core.visit("foo"), "10.1.0.1");
     assert_eq!(core.visit("dave@sub.example.net"), "10.1.0.1");
     assert_eq!(core.core.backend_rows().len(), 1);
