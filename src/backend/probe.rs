@@ -69,8 +69,7 @@ pub(super) async fn probe(
     };
     let times = (begun, deadline);
     let (mut traces, mut line) = (Traces::default(), None);
-    let talked =
-        converse(backends, &request, stream, &mut line, dialogue.as_mut(), &mut traces, times).await;
+    let talked = converse(backends, &request, stream, &mut line, dialogue.as_mut(), &mut traces, times).await;
     let (mut transport, _) = talked.map_err(|failure| ProbeFailure::Dialogue(Box::new(failure)))?;
     // The answer is known; a backend that is slow to say goodbye is not waited for.
     let _ = transport.write_all(farewell(request.client.service)).await;

@@ -157,7 +157,7 @@ impl Dialogue {
             Ok(()) = self.session.availability.changed() => Event::Availability,
             event = pending_event(&mut self.pending) => event,
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
-            read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
+            read = read(self.transport.as_mut(), buffer) => Event::Read(read),
         }
     }
 
@@ -440,8 +440,10 @@ async fn pending_event(pending: &mut Pending) -> Event {
     }
 }
 
+/// Without room what the client pipelines stays where it is, but a connection that is broken is noticed.
 async fn read(transport: Option<&mut Transport>, buffer: &mut [u8]) -> io::Result<usize> {
     match transport {
+        Some(transport) if buffer.is_empty() => Err(transport.broken().await),
         Some(transport) => transport.read(buffer).await,
         None => Ok(0),
     }

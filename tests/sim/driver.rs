@@ -229,7 +229,10 @@ impl Sim {
         self.model.check_nothing_is_owed();
         self.model.check_drains(&self.core, false);
         for (who, ip) in self.live.values() {
-            assert!(!self.core.is_safe_to_power_off(Moment::from_millis(self.model.now), *ip), "{ip} IS NOT SAFE: {who:?}");
+            assert!(
+                !self.core.is_safe_to_power_off(Moment::from_millis(self.model.now), *ip),
+                "{ip} IS NOT SAFE: {who:?}"
+            );
         }
         for who in &self.waiting {
             let will_be_woken = self.model.alarms.iter().any(|(other, _)| other == who);

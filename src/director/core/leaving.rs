@@ -55,7 +55,8 @@ impl Core {
     /// Logins of at most `most` users go on who have been waited for long enough.
     pub(super) fn wake_leavers(&mut self, most: usize, actions: &mut Vec<Action>) {
         for _ in 0..most {
-            let Some((_, user)) = self.leavers.first().copied().filter(|(until, _)| *until <= self.now) else {
+            let Some((_, user)) = self.leavers.first().copied().filter(|(until, _)| *until <= self.now)
+            else {
                 return;
             };
             self.leavers.pop_first();

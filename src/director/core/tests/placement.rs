@@ -227,7 +227,8 @@ fn w04_who_comes_back_to_the_same_address_does_not_wait() {
     core.apply(Operation::AddHost { ip: ip("10.1.0.3"), hostname: None, tag: None, vhosts: None }).unwrap();
     assert_eq!(core.visit("foo"), "10.1.0.3");
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
-    core.apply(Operation::AddHost { ip: ip("10.1.0.3"), hostname: None, tag: None, vhosts: Some(0) }).unwrap();
+    core.apply(Operation::AddHost { ip: ip("10.1.0.3"), hostname: None, tag: None, vhosts: Some(0) })
+        .unwrap();
     assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
     let actions = core.move_user("foo", "10.1.0.3").unwrap();
     assert_eq!(actions, [Action::Wake { user: foo }]);
