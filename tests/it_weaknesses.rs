@@ -309,11 +309,11 @@ fn w01_a_login_that_is_kicked_counts_until_the_backend_is_done_with_it() {
 /// The user is moved to B while A has the password and has not answered, though the client is not there any more. The
 /// user counts as being at A until A is done, and only then is at B.
 fn moved_while_undecided(site: &Site) {
-    site.done(&format!("HOST-SET\t{}", site.backend('B')));
+    // The old delay counts for what is being waited for, the new one behind that.
+    site.reload("AB", "director_user_kick_delay = 1 s\n");
+    site.homing.wait_for_log(&format!("backend {} added", site.backend('B')));
     site.move_user("foo", 'B');
     site.homing.wait_for_log("sessions: 1");
-    // The old delay counts for what is being waited for, the new one behind that.
-    site.reload("A", "director_user_kick_delay = 1 s\n");
     thread::scope(|scope| {
         let second = scope.spawn(|| site.logged_in("foo"));
         site.story.set_slow('A', false);
