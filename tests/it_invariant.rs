@@ -180,12 +180,20 @@ fn open_folder() -> tempfile::TempDir {
     folder
 }
 
-/// Backends are reached without TLS: with it, Dovecot's login process stands between us and the mail process, and closes
-/// the connection some moments before the mail process knows, so what the two write cannot be compared exactly.
+/// Backends are reached in all ways, and each user's in several. With TLS, Dovecot's login process stands between us and
+/// the mail process, and closes the connection some moments before the mail process has ended: what the kick delay is
+/// for.
 fn password_file(ports: &Ports, service: Service, host: &str) -> String {
-    let port = ports.plain(service);
-    let line = |user: &String| format!("{user}:{{PLAIN}}{PASSWORD}::::::proxy=y port={port} {host}\n");
-    users().iter().map(line).collect()
+    let protected = |number| match number % 3 {
+        0 => format!("port={}", ports.plain(service)),
+        1 => format!("port={} ssl=any-cert", ports.tls(service)),
+        _ => format!("port={} starttls=any-cert", ports.plain(service)),
+    };
+    let first = SERVICES.iter().position(|one| *one == service).unwrap();
+    let line = |(number, user): (usize, &String)| {
+        format!("{user}:{{PLAIN}}{PASSWORD}::::::proxy=y {} {host}\n", protected(first + number))
+    };
+    users().iter().enumerate().map(line).collect()
 }
 
 fn configuration(folder: &Path, ip: &str, ports: &Ports, auth: &Dovecot, backends: &[IpAddr]) -> String {

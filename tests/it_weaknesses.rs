@@ -296,13 +296,62 @@ fn w01_a_login_that_is_kicked_counts_until_the_backend_is_done_with_it() {
     drop(second);
     site.story.wait_for("A lost foo", 2);
     assert!(!site.story.told().iter().any(|line| line.starts_with('B')), "{:?}", site.story.told());
-    // Now nothing is left there. The program may take a moment to hear of it.
+    // Now nothing is left there. The program may take a moment to hear of it, and then the kick delay passes.
+    site.reload("A", "director_user_kick_delay = 1 s\n");
     let deadline = Instant::now() + PATIENCE;
     while !site.story.told().contains(&"B took foo".to_owned()) {
         assert!(Instant::now() < deadline, "{:?}", site.story.told());
         drop(site.logged_in("foo"));
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The user is moved to B while A has the password and has not answered, though the client is not there any more. The
+/// user counts as being at A until A is done, and only then is at B.
+fn moved_while_undecided(site: &Site) {
+    // The old delay counts for what is being waited for, the new one behind that.
+    site.reload("AB", "director_user_kick_delay = 1 s\n");
+    site.homing.wait_for_log(&format!("backend {} added", site.backend('B')));
+    site.move_user("foo", 'B');
+    site.homing.wait_for_log("sessions: 1");
+    thread::scope(|scope| {
+        let second = scope.spawn(|| site.logged_in("foo"));
+        site.story.set_slow('A', false);
+        let mut second = second.join().unwrap();
+        assert_eq!(second.ask("x"), "echo x");
+    });
+    let order = ["A took foo", "A lost foo", "B has foo"].map(|text| site.story.position(text));
+    assert!(order.is_sorted(), "{:?}", site.story.told());
+}
+
+/// The time for a login is over, and the client is told so at once. The backend has the password and may let the user in
+/// all the same.
+#[test]
+fn w01_a_login_that_timed_out_counts_until_the_backend_is_done_with_it() {
+    let more = "director_user_kick_delay = 60 s\nlogin_proxy_timeout = 1 s\n";
+    let site = Site::start(12, "A", nothing, more);
+    site.story.set_slow('A', true);
+    let mut first = site.connect("imap");
+    let answer = first.ask("a LOGIN foo pw");
+    assert!(answer.starts_with("a NO [UNAVAILABLE]"), "{answer}");
+    site.story.wait_for("A has foo", 1);
+    moved_while_undecided(&site);
+}
+
+/// The client breaks its connection off while the backend has the password. That is noticed while the backend is silent,
+/// and the place is given back when the backend is done.
+#[test]
+fn w01_a_client_that_breaks_off_is_noticed_while_the_backend_has_its_password() {
+    let site = Site::start(13, "A", nothing, "director_user_kick_delay = 60 s\n");
+    site.story.set_slow('A', true);
+    let mut first = TcpStream::connect(SocketAddr::new(own(13), port("imap"))).unwrap();
+    // Closing while the greeting has not been read resets the connection.
+    assert_eq!(first.peek(&mut [0]).unwrap(), 1);
+    first.write_all(b"a LOGIN foo pw\r\nb NOOP\r\n").unwrap();
+    site.story.wait_for("A has foo", 1);
+    drop(first);
+    site.homing.wait_for_log("disconnected");
+    moved_while_undecided(&site);
 }
 
 /// Two login names of one user, as the auth service says, are moved together.

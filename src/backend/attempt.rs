@@ -70,6 +70,12 @@ pub enum Cause {
 }
 
 impl LoginFailure {
+    /// True if the backend has said that it does not let the user in.
+    fn is_answer(&self) -> bool {
+        let is_no = matches!(self.failure.class, FailureClass::Auth | FailureClass::AuthTempFail);
+        self.cause == Cause::Dialogue && is_no
+    }
+
     fn counted_as(&self) -> Failed {
         match (&self.cause, self.failure.class) {
             (Cause::Connect, _) => Failed::Connect,
@@ -92,23 +98,32 @@ pub(super) struct Traces {
     sent: u64,
 }
 
+/// What came of one attempt.
+pub(super) struct Tried {
+    pub(super) result: Result<BackendStream, LoginFailure>,
+    /// The connection of a failed attempt whose backend may still let the user in.
+    pub(super) undecided: Option<Transport>,
+}
+
 /// One attempt within the time limit, counted. `started` is the start of the whole login.
 pub(super) async fn attempt(
     backends: &Backends,
     request: &LoginRequest<'_>,
     traces: &mut Traces,
     started: Instant,
-) -> Result<BackendStream, LoginFailure> {
-    let result = try_once(backends, request, traces, started).await;
+) -> Tried {
+    let mut undecided = None;
+    let result = try_once(backends, request, &mut undecided, traces, started).await;
     if let Err(failed) = &result {
         tally().backend_failures.of(request.client.service).of(failed.counted_as()).count();
     }
-    result
+    Tried { result, undecided }
 }
 
 async fn try_once(
     backends: &Backends,
     request: &LoginRequest<'_>,
+    undecided: &mut Option<Transport>,
     traces: &mut Traces,
     started: Instant,
 ) -> Result<BackendStream, LoginFailure> {
@@ -121,28 +136,36 @@ async fn try_once(
     times.of(LoginPhase::Connect).observe(begun.elapsed());
     let (stream, connected) = (stream?, Instant::now());
     let mut dialogue = dialogue_for(request, traces.capabilities.clone());
-    let talked = converse(backends, request, stream, dialogue.as_mut(), traces, (begun, deadline)).await;
+    let mut line = None;
+    let times_of_attempt = (begun, deadline);
+    let talked =
+        converse(backends, request, stream, &mut line, dialogue.as_mut(), traces, times_of_attempt).await;
     times.of(LoginPhase::BackendLogin).observe(connected.elapsed());
     if let Some(capabilities) = dialogue.capabilities() {
         traces.capabilities = Some(capabilities.to_owned());
     }
-    let (transport, success) = talked?;
+    let (transport, success) = talked.inspect_err(|failed| {
+        let has_ended = matches!(failed.cause, Cause::Disconnected { .. });
+        *undecided = line.filter(|_| dialogue.may_let_in() && !failed.is_answer() && !has_ended);
+    })?;
     backends.hosts.tell(request, Sight::LoggedIn);
     Ok(BackendStream { transport, success, sent: traces.sent, source })
 }
 
-/// Drives a dialogue until it is over. `times` are when the attempt began and when it must end.
+/// Drives a dialogue until it is over. `times` are when the attempt began and when it must end. A connection that is
+/// still open if it fails is left in `line`.
 pub(super) async fn converse(
     backends: &Backends,
     request: &LoginRequest<'_>,
     stream: TcpStream,
+    line: &mut Option<Transport>,
     dialogue: &mut dyn BackendDialogue,
     traces: &mut Traces,
     times: (Instant, tokio::time::Instant),
 ) -> Result<(Transport, BackendSuccess), LoginFailure> {
     let local = stream.local_addr().ok();
     traces.sent = 0;
-    let driven = drive(backends, request, stream, dialogue, traces);
+    let driven = drive(backends, request, stream, line, dialogue, traces);
     let result = tokio::time::timeout_at(times.1, driven).await.unwrap_or(Err(Broken::TimedOut));
     result.map_err(|broken| broken.into_failure(dialogue.state(), times.0.elapsed(), local))
 }
@@ -240,15 +263,17 @@ async fn drive(
     backends: &Backends,
     request: &LoginRequest<'_>,
     stream: TcpStream,
+    line: &mut Option<Transport>,
     dialogue: &mut dyn BackendDialogue,
     traces: &mut Traces,
 ) -> Result<(Transport, BackendSuccess), Broken> {
-    let mut transport = match request.target.tls {
+    *line = Some(match request.target.tls {
         TlsUse::Implicit { verify } => handshake(backends, request, stream, verify).await?,
         TlsUse::No | TlsUse::StartTls { .. } => Transport::Plain(stream),
-    };
+    });
     let mut buffer = vec![0; READ_BYTES];
     loop {
+        let Some(mut transport) = line.as_mut() else { return Err(Broken::Ended(None)) };
         while let Some(output) = dialogue.poll_output() {
             match output {
                 BackendOutput::Send(bytes) => {
@@ -256,16 +281,19 @@ async fn drive(
                     traces.sent += bytes.len() as u64;
                 }
                 BackendOutput::StartTls => {
-                    let plain =
-                        transport.into_plain().ok_or_else(|| Broken::Dialogue(starttls_inside_tls()))?;
+                    let plain = line.take().and_then(Transport::into_plain);
+                    let plain = plain.ok_or_else(|| Broken::Dialogue(starttls_inside_tls()))?;
                     let verify = matches!(request.target.tls, TlsUse::StartTls { verify: true });
-                    transport = handshake(backends, request, plain, verify).await?;
+                    transport = line.insert(handshake(backends, request, plain, verify).await?);
                     traces.sent = 0;
                     dialogue.handle(BackendInput::TlsUp);
                 }
                 BackendOutput::ClientLine(line) => traces.keep_client_line(line),
                 BackendOutput::Warning(text) => traces.keep_warning(text),
-                BackendOutput::LoggedIn(success) => return Ok((transport, success)),
+                BackendOutput::LoggedIn(success) => {
+                    let transport = line.take().ok_or(Broken::Ended(None))?;
+                    return Ok((transport, success));
+                }
                 BackendOutput::Failed(failure) => return Err(Broken::Dialogue(failure)),
             }
         }

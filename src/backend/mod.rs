@@ -60,6 +60,9 @@ pub struct LoginOutcome {
     pub took: Duration,
     /// The connection, or the last failure.
     pub result: Result<BackendStream, LoginFailure>,
+    /// The connection of an attempt that has failed without an answer to the password, as by the time limit. Until it is
+    /// closed the backend may let the user in.
+    pub undecided: Option<Transport>,
 }
 
 /// A backend connection after a successful login.

@@ -68,7 +68,8 @@ pub(super) async fn probe(
         Depth::Connect | Depth::Greeting => Box::new(UntilGreeting(dialogue)),
     };
     let times = (begun, deadline);
-    let talked = converse(backends, &request, stream, dialogue.as_mut(), &mut Traces::default(), times).await;
+    let (mut traces, mut line) = (Traces::default(), None);
+    let talked = converse(backends, &request, stream, &mut line, dialogue.as_mut(), &mut traces, times).await;
     let (mut transport, _) = talked.map_err(|failure| ProbeFailure::Dialogue(Box::new(failure)))?;
     // The answer is known; a backend that is slow to say goodbye is not waited for.
     let _ = transport.write_all(farewell(request.client.service)).await;
@@ -99,6 +100,10 @@ impl BackendDialogue for UntilGreeting {
 
     fn state(&self) -> String {
         self.0.state()
+    }
+
+    fn may_let_in(&self) -> bool {
+        self.0.may_let_in()
     }
 }
 

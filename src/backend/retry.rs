@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::{
     Backends, LoginOutcome, LoginRequest,
-    attempt::{Cause, LoginFailure, Traces, attempt, limit_of},
+    attempt::{Cause, LoginFailure, Traces, Tried, attempt, limit_of},
 };
-use crate::observe::tally::tally;
+use crate::{observe::tally::tally, transport::Transport};
 
 /// Pause between attempts.
 pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -24,12 +24,12 @@ pub struct Tries {
     traces: Traces,
 }
 
-/// What came of one attempt. It is over: its connection is closed, unless it is the result.
+/// What came of one attempt. Its connection is closed, unless it is the result or its backend may still let the user in.
 pub enum Attempted {
-    /// The login is, too.
+    /// The login is over, too.
     Done(Box<LoginOutcome>),
-    /// Another one is due after [`RETRY_PAUSE`].
-    Again(Tries),
+    /// Another one is due after [`RETRY_PAUSE`]; with what [`LoginOutcome::undecided`] is.
+    Again(Tries, Option<Transport>),
 }
 
 impl Tries {
@@ -50,14 +50,14 @@ impl Tries {
 }
 
 pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>, mut tries: Tries) -> Attempted {
-    let result = attempt(backends, &request, &mut tries.traces, tries.started).await;
+    let Tried { result, undecided } = attempt(backends, &request, &mut tries.traces, tries.started).await;
     if let Err(failed) = &result
         && is_repeated(backends, &request, &tries, failed)
     {
         tracing::debug!(target: "homing::backend", session = %request.client.session, "{} - retrying", failed.failure.text);
         tries.reconnects += 1;
         tally().backend_retries.of(request.client.service).count();
-        return Attempted::Again(tries);
+        return Attempted::Again(tries, undecided);
     }
     let Tries { started, reconnects, mut traces } = tries;
     Attempted::Done(Box::new(LoginOutcome {
@@ -67,6 +67,7 @@ pub(super) async fn login(backends: &Backends, request: LoginRequest<'_>, mut tr
         reconnects,
         took: started.elapsed(),
         result,
+        undecided,
     }))
 }
 

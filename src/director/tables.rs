@@ -58,6 +58,18 @@ struct State {
     history: History,
 }
 
+impl State {
+    /// True if the timer sleeps too long; it has to be told.
+    fn is_sooner(&mut self) -> bool {
+        let next = self.core.next_step();
+        let is_sooner = next.is_some_and(|next| self.timer.is_none_or(|timer| next < timer));
+        if is_sooner {
+            self.timer = next;
+        }
+        is_sooner
+    }
+}
+
 impl Tables {
     /// Tables that are empty, or as an earlier run has left them.
     pub(super) fn new(table: Table, configured: bool, saved: Option<Saved>) -> Self {
@@ -155,7 +167,13 @@ impl Tables {
         let placed = match state.core.place(now, request.tag, hash) {
             Ok(placed) => placed,
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
-            Err(wait) => return Ok(Err(wait)),
+            Err(wait) => {
+                // Its end may be the next thing to come.
+                if state.is_sooner() {
+                    self.sooner.notify_one();
+                }
+                return Ok(Err(wait));
+            }
         };
         if let Some(stop) = stop {
             state.stops.insert(placed.session, stop.clone());
@@ -244,11 +262,7 @@ impl Tables {
                 None => foreign.push(session.user().hash()),
             }
         }
-        let next = state.core.next_step();
-        let is_sooner = next.is_some_and(|next| state.timer.is_none_or(|timer| next < timer));
-        if is_sooner {
-            state.timer = next;
-        }
+        let is_sooner = state.is_sooner();
         drop(state);
         actions.iter().for_each(counted::count);
         actions.iter().for_each(told::tell);

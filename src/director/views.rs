@@ -123,7 +123,7 @@ impl Director {
 
     /// True if a backend has no users, no session, no login in progress, no move away from it, and gets no new users.
     pub fn is_safe_to_power_off(&self, ip: IpAddr) -> bool {
-        self.tables.read(|core, _| core.is_safe_to_power_off(ip))
+        self.tables.read(|core, now| core.is_safe_to_power_off(now, ip))
     }
 
     /// What an operation would do, counted page by page; nothing changes. See [`Plan`] for how exact it is.

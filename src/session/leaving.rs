@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 
 use crate::{director::Placement, transport::Transport};
 
-/// A session is over.
+/// A session is over, or a login without an answer.
 pub(super) async fn leave(placement: Placement, backend: Transport, limit: Duration) {
     backend.close_within(limit).await;
     drop(placement);

@@ -152,10 +152,16 @@ impl Login {
     }
 
     /// An attempt is over and another one due. The user is nowhere until the director is asked again: it may have
-    /// learned something meanwhile (spec/director.md 10, W12).
-    pub(super) fn try_again(&mut self, tries: Tries) {
+    /// learned something meanwhile (spec/director.md 10, W12). For a backend that is `undecided` see [`Login::fail`].
+    pub(super) fn try_again(&mut self, tries: Tries, undecided: Option<Transport>, limit: Duration) {
         self.tries = tries;
-        self.placement = None;
+        see_off(self.placement.take(), undecided, limit);
+    }
+
+    /// No attempt is left. A backend that is `undecided` may let the user in although nobody waits for it any more, so
+    /// the placement is held until it has closed.
+    pub(super) fn fail(self, undecided: Option<Transport>, limit: Duration) {
+        see_off(self.placement, undecided, limit);
     }
 
     /// True if the director moves the user off a backend that is taken for dead: the login follows, instead of ending.
@@ -262,16 +268,22 @@ fn abandon(
         (Some(attempt), _) => {
             let login = async {
                 match attempt.await {
-                    Attempted::Done(outcome) => outcome.result.ok().map(|stream| stream.transport),
-                    Attempted::Again(_) => None,
+                    Attempted::Done(outcome) => {
+                        outcome.result.ok().map(|stream| stream.transport).or(outcome.undecided)
+                    }
+                    Attempted::Again(_, undecided) => undecided,
                 }
             };
             tokio::spawn(leaving::abandon(placement, login, limit));
         }
-        (None, Some((backend, ..))) => {
-            tokio::spawn(leaving::leave(placement, backend, limit));
-        }
-        (None, None) => {}
+        (None, backend) => see_off(Some(placement), backend.map(|(transport, ..)| transport), limit),
+    }
+}
+
+/// Gives a placement back when the user is not at the backend any more. Nobody waits for that here.
+fn see_off(placement: Option<Placement>, backend: Option<Transport>, limit: Duration) {
+    if let (Some(placement), Some(backend)) = (placement, backend) {
+        tokio::spawn(leaving::leave(placement, backend, limit));
     }
 }
 

@@ -157,7 +157,7 @@ impl Dialogue {
             Ok(()) = self.session.availability.changed() => Event::Availability,
             event = pending_event(&mut self.pending) => event,
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
-            read = read(self.transport.as_mut(), buffer), if room > 0 => Event::Read(read),
+            read = read(self.transport.as_mut(), buffer) => Event::Read(read),
         }
     }
 
@@ -179,10 +179,11 @@ impl Dialogue {
             }
             Event::Placed(placed) => self.placed(now, placed),
             Event::Attempted(Attempted::Done(outcome)) => self.backend_done(now, *outcome),
-            Event::Attempted(Attempted::Again(tries)) => {
+            Event::Attempted(Attempted::Again(tries, undecided)) => {
                 self.pending = Pending::Pause(Box::pin(tokio::time::sleep(RETRY_PAUSE)));
+                let limit = self.leaving_limit();
                 if let Some(login) = &mut self.login {
-                    login.try_again(tries);
+                    login.try_again(tries, undecided, limit);
                 }
             }
             Event::Rested => self.find_backend(now),
@@ -406,7 +407,10 @@ impl Dialogue {
             Err(failed) => {
                 let (to, client) = (login.destination(), self.frontend.client());
                 self.log.backend_failed(client, &to, &failed, outcome.took, outcome.reconnects);
-                self.login = None;
+                let limit = self.leaving_limit();
+                if let Some(login) = self.login.take() {
+                    login.fail(outcome.undecided, limit);
+                }
                 let refusal = login::refusal_of_failure(failed.failure);
                 self.frontend.handle(now, Input::Refused(refusal));
             }
@@ -436,8 +440,10 @@ async fn pending_event(pending: &mut Pending) -> Event {
     }
 }
 
+/// Without room what the client pipelines stays where it is, but a connection that is broken is noticed.
 async fn read(transport: Option<&mut Transport>, buffer: &mut [u8]) -> io::Result<usize> {
     match transport {
+        Some(transport) if buffer.is_empty() => Err(transport.broken().await),
         Some(transport) => transport.read(buffer).await,
         None => Ok(0),
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{client, server};
@@ -45,6 +45,17 @@ impl Transport {
         match self {
             Self::Plain(stream) => Some(stream),
             Self::Server(_) | Self::Client(_) => None,
+        }
+    }
+
+    /// Waits until the connection is broken in both directions, as by a reset, without reading anything. A peer that has
+    /// closed its own direction only may still wait for answers, and one that has closed both in order cannot be told from
+    /// that before something is written.
+    pub async fn broken(&self) -> io::Error {
+        let socket = self.socket();
+        match socket.ready(Interest::ERROR).await {
+            Ok(_) => socket.take_error().ok().flatten().unwrap_or(io::ErrorKind::ConnectionReset.into()),
+            Err(error) => error,
         }
     }
 

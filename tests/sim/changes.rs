@@ -63,7 +63,7 @@ impl Model {
     }
 
     fn put(&mut self, host: Host, changed_by: Option<Origin>) {
-        self.backends.push(Backend { host, in_table: true, changed_by });
+        self.backends.push(Backend { host, in_table: true, changed_by, left: None });
     }
 
     /// A twin takes the place of a backend.
@@ -137,6 +137,7 @@ impl Model {
     pub fn order_move(&mut self, who: Who, to: usize) -> Result<bool, OperationError> {
         let ip = self.ip_of(to);
         let (now, step) = (self.now, self.step);
+        self.call_back(who);
         let Some(person) = self.people.iter().find(|person| person.who == who) else {
             self.add(who, to);
             return Ok(false);

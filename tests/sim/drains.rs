@@ -9,7 +9,7 @@ use homing::director::core::{
 
 use super::{
     driver::Sim,
-    model::{Life, Model, Who},
+    model::{Backend, Life, Model, Who},
     random::Random,
 };
 
@@ -121,7 +121,9 @@ impl Model {
     pub fn is_safe(&self, ip: IpAddr) -> bool {
         let closed = self.in_table(ip).is_none_or(|at| self.backends[at].host.vhosts == 0);
         let is_there = |at: usize| self.ip_of(at) == ip;
+        let is_left = |b: &Backend| b.host.ip == ip && !b.in_table && b.left.is_some();
         closed
+            && !self.backends.iter().any(is_left)
             && !self.people.iter().any(|p| is_there(p.backend) || (p.life != Life::Settled && p.from == ip))
     }
 
@@ -245,7 +247,7 @@ impl Model {
             );
         }
         for ip in (1..=super::model::HOSTS + 1).map(super::model::address) {
-            let (told, is) = (core.is_safe_to_power_off(ip), self.is_safe(ip));
+            let (told, is) = (core.is_safe_to_power_off(now, ip), self.is_safe(ip));
             assert!(if is_settled { told == is } else { is || !told }, "{ip}: told {told}, is {is}");
         }
         assert!(self.owed_ends.is_empty(), "not ended: {:?}", self.owed_ends);

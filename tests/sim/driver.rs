@@ -28,6 +28,7 @@ pub struct Seen {
     pub moving: u64,
     pub flushing: u64,
     pub delayed: u64,
+    pub leaving: u64,
     pub stuck: u64,
     pub refused: u64,
     pub moved: u64,
@@ -122,7 +123,13 @@ impl Sim {
                     Wait::NoHost => self.seen.no_host += 1,
                     Wait::Moving { .. } => self.seen.moving += 1,
                     Wait::Flushing => self.seen.flushing += 1,
-                    Wait::KickDelay { .. } => self.seen.delayed += 1,
+                    Wait::KickDelay { until } => {
+                        self.seen.delayed += 1;
+                        if self.model.leavers.iter().any(|leaver| leaver.who == who) {
+                            self.seen.leaving += 1;
+                            self.model.alarms.push((who, until.millis()));
+                        }
+                    }
                 }
                 self.waiting.insert(who);
             }
@@ -222,10 +229,15 @@ impl Sim {
         self.model.check_nothing_is_owed();
         self.model.check_drains(&self.core, false);
         for (who, ip) in self.live.values() {
-            assert!(!self.core.is_safe_to_power_off(*ip), "{ip} IS NOT SAFE: {who:?}");
+            assert!(
+                !self.core.is_safe_to_power_off(Moment::from_millis(self.model.now), *ip),
+                "{ip} IS NOT SAFE: {who:?}"
+            );
         }
         for who in &self.waiting {
-            assert!(self.model.answer(*who).is_err(), "{who:?} waits but nobody woke the login");
+            let will_be_woken = self.model.alarms.iter().any(|(other, _)| other == who);
+            let waits = self.model.answer(*who).is_err() || will_be_woken;
+            assert!(waits, "{who:?} waits but nobody woke the login");
         }
         self.check_rows();
         assert_eq!(self.core.session_count(), self.live.len());

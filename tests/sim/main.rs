@@ -90,6 +90,7 @@ fn check_variety(seen: &[Seen]) {
         ("being moved", sum(|s| s.moving)),
         ("flush program", sum(|s| s.flushing)),
         ("kick delay", sum(|s| s.delayed)),
+        ("kick delay behind a backend that is gone", sum(|s| s.leaving)),
         ("stuck", sum(|s| s.stuck)),
         ("refused", sum(|s| s.refused)),
         ("moved", sum(|s| s.moved)),

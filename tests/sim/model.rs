@@ -31,6 +31,16 @@ pub struct Backend {
     pub host: Host,
     pub in_table: bool,
     pub changed_by: Option<Origin>,
+    /// When a session last ended there, as long as that means something.
+    pub left: Option<u64>,
+}
+
+/// Somebody without mapping who may still be at a backend that is gone.
+#[derive(Debug, Clone)]
+pub struct Leaver {
+    pub who: Who,
+    pub backend: usize,
+    pub seen: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,11 +97,16 @@ pub struct Model {
     pub version: u64,
     pub expire: u64,
     pub kick_delay: u64,
+    /// Whoever was last seen then or before has left by an earlier kick delay.
+    pub left_before: u64,
     pub moves_max: u64,
     pub script: bool,
     pub said: Vec<Host>,
     pub backends: Vec<Backend>,
     pub people: Vec<Person>,
+    pub leavers: Vec<Leaver>,
+    /// Leavers whose logins were told to wait, and until when.
+    pub alarms: Vec<(Who, u64)>,
     pub flows: Vec<Flow>,
     pub owed_kicks: Vec<SessionKey>,
     pub owed_stuck: Vec<Who>,
@@ -146,6 +161,14 @@ impl Model {
 
     /// Where a login goes, or why it waits.
     pub fn answer(&self, who: Who) -> Result<usize, Wait> {
+        if let Some(leaver) = self.leavers.iter().find(|leaver| leaver.who == who) {
+            let until = Moment::from_millis(leaver.seen + self.kick_delay);
+            let ip = self.ip_of(leaver.backend);
+            return self
+                .hashed(who)
+                .filter(|backend| self.ip_of(*backend) == ip)
+                .ok_or(Wait::KickDelay { until });
+        }
         let Some(person) = self.people.iter().find(|person| person.who == who) else {
             return self.hashed(who).ok_or(Wait::NoHost);
         };
@@ -167,14 +190,38 @@ impl Model {
     }
 
     pub fn forget_strays(&mut self) {
-        let (now, expire, backends) = (self.now, self.expire, &self.backends);
+        let (now, kick_delay, before, backends) =
+            (self.now, self.kick_delay, self.left_before, &mut self.backends);
+        let expire = self.expire.max(kick_delay);
+        let is_recent = |seen: u64| seen > before && seen + kick_delay > now;
+        for backend in backends.iter_mut() {
+            backend.left = backend.left.filter(|left| is_recent(*left));
+        }
+        let leavers = &mut self.leavers;
         self.people.retain(|person| {
-            let held = !person.sessions.is_empty() || person.life != Life::Settled;
-            held || (person.seen + expire > now && backends[person.backend].in_table)
+            if person.is_held() {
+                return true;
+            }
+            let (who, backend, seen) = (person.who, person.backend, person.seen);
+            if !backends[backend].in_table {
+                leavers.push(Leaver { who, backend, seen });
+            }
+            seen + expire > now && backends[backend].in_table
         });
+        leavers.retain(|leaver| is_recent(leaver.seen));
+    }
+
+    /// Somebody who leaves is sent to a backend: the old one counts again as where the way begins.
+    pub fn call_back(&mut self, who: Who) {
+        if let Some(at) = self.leavers.iter().position(|leaver| leaver.who == who) {
+            let leaver = self.leavers.remove(at);
+            self.add(who, leaver.backend);
+            self.person(who).unwrap().seen = leaver.seen;
+        }
     }
 
     pub fn enter(&mut self, who: Who, backend: usize, session: SessionKey) {
+        self.leavers.retain(|leaver| leaver.who != who);
         if self.person(who).is_none() {
             self.add(who, backend);
         }
@@ -193,6 +240,7 @@ impl Model {
         if let Some(at) = self.people.iter().position(|person| person.sessions.contains(&session)) {
             let person = &mut self.people[at];
             person.sessions.remove(&session);
+            self.backends[person.backend].left = Some(now);
             if person.sessions.is_empty() {
                 person.seen = now;
                 if person.life != Life::Settled {
@@ -241,6 +289,7 @@ impl Model {
 
     /// What is due by now, when somebody looks.
     pub fn look_at_the_time(&mut self) {
+        self.alarms.retain(|(_, until)| *until > self.now);
         for at in 0..self.people.len() {
             let now = self.now;
             let person = &mut self.people[at];

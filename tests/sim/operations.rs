@@ -82,7 +82,14 @@ pub fn step(sim: &mut Sim) {
             // With other rules mappings that are too old by these are gone before.
             sim.model.forget_strays();
             let same = sim.random.one_in(2);
-            let table = if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
+            let kick_delay = sim.model.kick_delay;
+            let mut table =
+                if same { same_table(&sim.model) } else { table(&mut sim.random, &mut sim.model) };
+            // A longer one calls back who had left by the old one, of whom nobody knows if they are written down.
+            let since = sim.model.now - sim.model.left_before;
+            sim.model.kick_delay = sim.model.kick_delay.min(kick_delay).min(since);
+            sim.model.left_before = 0;
+            table.rules = rules(&sim.model);
             sim.restart(table);
         }
         100..104 => {
@@ -161,10 +168,10 @@ fn map_user(sim: &mut Sim) {
         None => Err(OperationError::UnknownHost(ip)),
         Some(to) => {
             let who = (sim.model.tag_of(to), hash);
-            if sim.model.person(who).is_none() {
-                sim.model.add(who, to);
+            match sim.model.person(who) {
+                Some(_) => Ok(()),
+                None => sim.model.order_move(who, to).map(drop),
             }
-            Ok(())
         }
     };
     sim.apply(Origin::Restored, Operation::MapUser { user: hash, ip }, expected);
@@ -307,7 +314,12 @@ fn change_backends(sim: &mut Sim) {
         _ => {
             // Mappings that are too old by the old rules are gone before the new ones count.
             sim.model.forget_strays();
-            Operation::Configure(table(random, &mut sim.model))
+            let kick_delay = sim.model.kick_delay;
+            let table = table(random, &mut sim.model);
+            if sim.model.kick_delay != kick_delay {
+                sim.model.left_before = sim.model.left_before.max(sim.model.now - kick_delay);
+            }
+            Operation::Configure(table)
         }
     };
     let expected = sim.model.change(origin, &operation);

@@ -81,6 +81,19 @@ impl Sim {
 }
 
 impl Model {
+    /// What is known of ends of sessions is what mappings tell.
+    fn note_leavers(&mut self) {
+        let now = self.now;
+        self.backends.iter_mut().for_each(|backend| backend.left = None);
+        let there = self.people.iter().map(|p| (p.backend, if p.is_held() { now } else { p.seen }));
+        let left = self.leavers.iter().map(|leaver| (leaver.backend, leaver.seen));
+        for (backend, seen) in there.chain(left) {
+            let known = &mut self.backends[backend].left;
+            *known = (*known).max(Some(seen));
+        }
+        self.forget_strays();
+    }
+
     fn restart(&mut self, table: Table) {
         // Flushes and drains end with the program.
         self.flows.clear();
@@ -88,6 +101,8 @@ impl Model {
         self.quiet.clear();
         self.change(Origin::Configuration, &Operation::Configure(table)).unwrap();
         self.owed_kicks.clear();
+        self.alarms.clear();
+        self.note_leavers();
         let latest = self.now + self.kick_delay;
         for at in 0..self.people.len() {
             let (backend, to, who) = (self.people[at].backend, self.people[at].to, self.people[at].who);

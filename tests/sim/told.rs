@@ -49,7 +49,9 @@ impl Model {
     fn hear_start(&mut self, who: Who, movement: &Movement) {
         let mut flush = None;
         match movement.cause {
-            Cause::Moved(_) => assert_eq!(self.owed_start.take(), movement.to.map(|to| (who, to))),
+            Cause::Moved(_) | Cause::Mapped(_) => {
+                assert_eq!(self.owed_start.take(), movement.to.map(|to| (who, to)))
+            }
             Cause::Flushed(_) => {
                 let flow = self.flow_with_room().unwrap_or_else(|| panic!("no room for {movement:?}"));
                 assert!(flow.ips.contains(&movement.from), "{movement:?} is not of {flow:?}");
@@ -78,7 +80,7 @@ impl Model {
         (person.life, person.flush, person.arrived) = (Life::Settled, None, step);
         if person.sessions.is_empty() {
             person.seen = now;
-            if person.to.is_none() {
+            if person.to.is_none() || !lives {
                 self.people.remove(at);
             }
         }

@@ -11,6 +11,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -70,8 +71,11 @@ impl History {
 
 /// A file of this name tells of a kill.
 const KILLED: &str = "killed";
-/// One of this name ends the watch.
+/// One of this name ends the watch, as soon as nobody is there any more: an instance may be gone some moments before the
+/// last of its mail processes.
 const OVER: &str = "over";
+/// So often that is said before the watch ends all the same.
+const OVERS_MAX: usize = 500;
 
 /// Watches the sessions of some users at some backends.
 pub struct Watch {
@@ -113,7 +117,12 @@ impl Watch {
 
     /// Ends the watch. What happened.
     pub fn history(self) -> History {
-        fs::write(self.folder.join("0").join(OVER), "").unwrap();
+        let file = self.folder.join("0").join(OVER);
+        while !self.watcher.is_finished() {
+            fs::write(&file, "").unwrap();
+            fs::remove_file(&file).unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
         self.watcher.join().unwrap()
     }
 }
@@ -125,7 +134,7 @@ fn watch(queue: &OwnedFd, folder: &Path) -> i32 {
 fn read(queue: &OwnedFd, places: &BTreeMap<i32, (usize, String)>) -> History {
     let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
     let mut events = Reader::new(queue, &mut buffer);
-    let mut history = History::default();
+    let (mut history, mut overs) = (History::default(), 0);
     loop {
         let event = events.next().unwrap();
         assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW), "the watch was too slow");
@@ -139,7 +148,12 @@ fn read(queue: &OwnedFd, places: &BTreeMap<i32, (usize, String)>) -> History {
             }
             (Some(session), false) => history.note(Event::End { user, backend, session: session.to_owned() }),
             (None, true) if name == KILLED => history.note(Event::Killed { backend }),
-            (None, true) if name == OVER => return history,
+            (None, true) if name == OVER => {
+                overs += 1;
+                if history.present() == 0 || overs == OVERS_MAX {
+                    return history;
+                }
+            }
             (None, _) => {}
         }
     }

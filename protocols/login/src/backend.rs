@@ -120,6 +120,9 @@ pub trait BackendDialogue: Send {
     /// Name of the state for log lines (spec/login-proxy.md 8.4).
     fn state(&self) -> String;
 
+    /// True while the backend may let the user in: it may have got the password, and has not answered.
+    fn may_let_in(&self) -> bool;
+
     /// IMAP: the backend's capabilities as known now, to be remembered over attempts.
     fn capabilities(&self) -> Option<&str> {
         None

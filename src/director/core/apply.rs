@@ -74,10 +74,13 @@ impl Core {
         ip: IpAddr,
     ) -> Result<Vec<Action>, OperationError> {
         let (number, user) = self.resident_of(ip, hash)?;
-        match self.find(user) {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(self.map(user, number, Cause::Mapped(origin))),
+        let cause = Cause::Mapped(origin);
+        let Some(slot) = self.find(user) else { return Ok(self.map(user, number, cause)) };
+        let mut actions = Vec::new();
+        if self.users.row(slot).is_some_and(|row| self.is_forgotten(row)) {
+            self.start_move(slot, Some(number), Reason { cause, flush: None }, &mut actions);
         }
+        Ok(actions)
     }
 
     fn load_user(

@@ -32,6 +32,8 @@ pub(super) struct Backend {
     pub(super) tag: TagNumber,
     /// Last change between up and down, and who made it.
     pub(super) changed: Option<(Moment, Origin)>,
+    /// When a session last ended there.
+    pub(super) left: Option<Moment>,
 }
 
 /// All backends, their tags and their ring.
@@ -136,7 +138,7 @@ impl Backends {
         self.current.insert(host.ip, number);
         self.table.insert(Arc::clone(&host));
         self.exchange_points(None, Some(&host));
-        self.rows.insert(number, Backend { host: Arc::clone(&host), tag, changed });
+        self.rows.insert(number, Backend { host: Arc::clone(&host), tag, changed, left: None });
         host
     }
 
@@ -157,6 +159,13 @@ impl Backends {
         self.table.insert(Arc::clone(&host));
         self.exchange_points(Some(&before), Some(&host));
         Some((before, host))
+    }
+
+    /// A session has ended.
+    pub(super) fn note_left(&mut self, number: HostNumber, now: Moment) {
+        if let Some(row) = self.rows.get_mut(&number) {
+            row.left = row.left.max(Some(now));
+        }
     }
 
     pub(super) fn note_change(&mut self, ip: IpAddr, now: Moment, origin: Origin) {

@@ -102,8 +102,11 @@ impl Core {
     pub(super) fn configure(&mut self, origin: Origin, table: Table) -> Outcome {
         let renamed = table.rules.naming != self.rules.naming;
         self.check_naming(&table.rules)?;
-        if table.rules.expire != self.rules.expire {
-            self.expiry.change(self.now, table.rules.expire);
+        if table.rules.longest_use() != self.expiry.time {
+            self.expiry.change(self.now, table.rules.longest_use());
+        }
+        if table.rules.kick_delay != self.rules.kick_delay {
+            self.lingering.change(self.now, table.rules.kick_delay);
         }
         self.rules = table.rules;
         let hosts: Hosts = table.hosts.into_iter().collect();
@@ -127,9 +130,11 @@ impl Core {
         Ok(actions)
     }
 
-    /// Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger.
+    /// Hashes of the old and the new kind cannot be compared, so a user with a session would be a stranger, and so would one
+    /// who has just left.
     pub(super) fn check_naming(&self, rules: &Rules) -> Result<(), OperationError> {
-        let in_use = self.session_count() > 0 || self.moves.len() > 0;
+        let is_left = |(number, _)| self.left_until(number).is_some();
+        let in_use = self.session_count() > 0 || self.moves.len() > 0 || self.backends.rows().any(is_left);
         if in_use && rules.naming != self.rules.naming { Err(OperationError::NamingInUse) } else { Ok(()) }
     }
 

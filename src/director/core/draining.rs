@@ -110,7 +110,7 @@ impl Core {
                 return Some(self.now);
             }
             match &drain.walk {
-                _ if !self.may_drain(*ip, drain) => None,
+                _ if !self.may_drain(*ip, drain) => self.leavers_until(*ip).filter(|_| self.is_empty(*ip)),
                 Walk::Pause { until } => Some(*until),
                 Walk::Round { round: Round::Vacant, .. } => Some(self.now),
                 Walk::Round { round: Round::Held, .. } => Some(drain.pace.ready().max(self.now)),
@@ -140,8 +140,19 @@ impl Core {
     }
 
     /// True if a backend has no users, no session, no login in progress, no move away from it, and gets no new users.
-    pub fn is_safe_to_power_off(&self, ip: IpAddr) -> bool {
+    /// Where users were forgotten, the kick delay has passed since the last session ended.
+    pub fn is_safe_to_power_off(&self, now: Moment, ip: IpAddr) -> bool {
+        self.is_empty(ip) && self.leavers_until(ip).is_none_or(|until| until <= now)
+    }
+
+    fn is_empty(&self, ip: IpAddr) -> bool {
         self.gets_no_new_users(ip) && self.users_at(ip).users == 0 && self.moves.away_from(ip).moving == 0
+    }
+
+    /// Until when users count who were forgotten at this address.
+    fn leavers_until(&self, ip: IpAddr) -> Option<Moment> {
+        let gone = self.backends.numbers(ip).into_iter().filter(|number| self.backends.is_gone(*number));
+        gone.filter_map(|number| self.left_until(number)).max()
     }
 
     fn drain_progress(&self, now: Moment, ip: IpAddr, drain: &Drain, end: Option<DrainEnd>) -> DrainProgress {
@@ -159,7 +170,7 @@ impl Core {
             moving: away.moving,
             stuck: away.stuck,
             moved: drain.moved,
-            safe: self.is_safe_to_power_off(ip),
+            safe: self.is_safe_to_power_off(now, ip),
             parallel: drain.limits.parallel.unwrap_or(self.rules.moves_max).get(),
             per_sec: drain.limits.per_sec.get(),
             grace: drain.limits.grace,
@@ -168,7 +179,7 @@ impl Core {
 
     /// Whether every user is held up is not asked of each of them: a tag has usable backends or not.
     fn drain_state(&self, ip: IpAddr, drain: &Drain) -> DrainState {
-        if self.is_safe_to_power_off(ip) {
+        if self.is_safe_to_power_off(self.now, ip) {
             return DrainState::Safe;
         }
         let with_users = |number: &HostNumber| self.left(*number).users > 0;

@@ -25,7 +25,7 @@ impl Core {
             {
                 found.push(format!("{row:?}: current {is_current}, in table {in_table}, gone {gone}"));
             }
-            if gone && self.users.census(number).users == 0 {
+            if gone && row.left.is_none() && self.users.census(number).users == 0 {
                 found.push(format!("{row:?} has nothing to wait for"));
             }
         }

@@ -20,6 +20,7 @@ mod flush;
 mod hash;
 mod hosts;
 mod invariants;
+mod leaving;
 mod mail_servers;
 mod moves;
 mod moving;
@@ -36,7 +37,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub use action::{Action, Cause, FlushProgram, FlushRun, Movement, Wait};
 pub use activity::{Activity, AllQuiet};
@@ -89,6 +90,10 @@ pub struct Placed {
 pub struct Core {
     rules: Rules,
     expiry: Expiry,
+    /// How long users without session still count where they were seen, if that backend is gone.
+    lingering: Expiry,
+    /// Users whose logins wait for the end of that time.
+    leavers: BTreeSet<(Moment, UserKey)>,
     /// The backends as the configuration has them, and their ring.
     configured: Hosts,
     configured_ring: Ring,
@@ -112,10 +117,13 @@ impl Core {
 
     /// Without any backend.
     fn empty(now: Moment, rules: Rules) -> Self {
-        let expiry = Expiry { time: rules.expire, over: None };
+        let expiry = Expiry { time: rules.longest_use(), over: None };
+        let lingering = Expiry { time: rules.kick_delay, over: None };
         Self {
             rules,
             expiry,
+            lingering,
+            leavers: BTreeSet::new(),
             configured: Hosts::default(),
             configured_ring: Ring::default(),
             backends: Backends::default(),
@@ -128,16 +136,16 @@ impl Core {
     }
 
     /// Places a login: where the user is, else where the ring says. An existing mapping holds even if its backend
-    /// is down or without vhosts (spec/director.md 3.2); a removed one holds while a session lives there.
+    /// is down or without vhosts (spec/director.md 3.2); a removed one holds while a session lives there, and keeps the
+    /// user from all others for the kick delay behind it.
     pub fn place(&mut self, now: Moment, tag: &[u8], hash: UserHash) -> Result<Placed, Wait> {
         self.set_time(now);
         let user = UserKey { tag: self.backends.tag(tag).ok_or(Wait::NoHost)?, hash };
-        let known = self.find(user);
-        let slot = match known {
-            Some(slot) => slot,
+        let (slot, fresh) = match self.find(user) {
+            Some(slot) => (slot, self.bring_back(slot)),
             None => {
                 let number = self.backends.hashed(tag, hash).ok_or(Wait::NoHost)?;
-                self.users.add(user, number, self.now, Cause::Hashed).ok_or(Wait::NoHost)?
+                (self.users.add(user, number, self.now, Cause::Hashed).ok_or(Wait::NoHost)?, true)
             }
         };
         let row = self.users.row(slot).ok_or(Wait::NoHost)?;
@@ -145,23 +153,31 @@ impl Core {
         if let Some(moving) = self.moves.get(user) {
             return Err(moving.wait(row.sessions));
         }
+        if let Some(until) = self.leaves_until(row, self.now) {
+            self.leavers.insert((until, user));
+            return Err(Wait::KickDelay { until });
+        }
         let backend = self.backends.row(row.host).ok_or(Wait::NoHost)?;
         let host = Arc::clone(&backend.host);
         let session = self.users.enter(slot).ok_or(Wait::NoHost)?;
-        Ok(Placed { session, host, cause, fresh: known.is_none() })
+        Ok(Placed { session, host, cause, fresh })
     }
 
-    /// A session has ended, or its login failed. A user without sessions keeps the backend for a while, unless it
-    /// is gone; a user who is being moved is taken further.
+    /// A session has ended, or its login failed. A user without sessions keeps the backend for a while; if it is gone,
+    /// for the kick delay only. A user who is being moved is taken further.
     pub fn release(&mut self, now: Moment, session: SessionKey) -> Vec<Action> {
         self.set_time(now);
         let mut actions = Vec::new();
         let Some((slot, left)) = self.users.leave(session, self.now) else { return actions };
-        let Some(user) = self.users.row(slot).filter(|_| left == 0) else { return actions };
+        let Some(user) = self.users.row(slot) else { return actions };
         let host = user.host;
+        self.backends.note_left(host, self.now);
+        if left > 0 {
+            return actions;
+        }
         if user.moving {
             self.sessions_over(slot, self.now, &mut actions);
-        } else if self.is_forgotten(user) {
+        } else if self.is_over(user) {
             self.users.forget(slot);
         }
         self.drop_if_empty(host);
@@ -193,6 +209,7 @@ impl Core {
         self.set_time(now);
         let mut actions = Vec::new();
         self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
+        self.wake_leavers(STEP_USERS_MAX, &mut actions);
         self.advance_moves(STEP_USERS_MAX, &mut actions);
         self.advance_flushes(STEP_USERS_MAX, &mut actions);
         self.advance_drains(STEP_USERS_MAX, activity, &mut actions);
@@ -204,7 +221,9 @@ impl Core {
     pub fn next_step(&self) -> Option<Moment> {
         let flush = self.flush_can_go_on().then_some(self.now);
         let expiry = self.users.next_expiry(self.expiry);
-        [flush, expiry, self.moves.next_deadline(), self.next_drain_step()].into_iter().flatten().min()
+        let leaver = self.leavers.first().map(|(until, _)| *until);
+        let all = [flush, expiry, leaver, self.moves.next_deadline(), self.next_drain_step()];
+        all.into_iter().flatten().min()
     }
 
     /// Changes the tables. All or nothing.
@@ -223,11 +242,12 @@ impl Core {
         outcome
     }
 
-    /// The mapping of a user. One that means nothing any more is taken out of the way.
+    /// The row of a user: the mapping, or what is left of one while the user leaves. One that means nothing any more is
+    /// taken out of the way.
     fn find(&mut self, user: UserKey) -> Option<Slot> {
         let slot = self.users.find(user)?;
         let row = self.users.row(slot)?;
-        if !self.is_forgotten(row) {
+        if !self.is_over(row) {
             return Some(slot);
         }
         let host = row.host;
@@ -236,7 +256,7 @@ impl Core {
         None
     }
 
-    /// True if a mapping in the table means nothing any more: too old, or to a backend that is gone.
+    /// True if a row in the table is no mapping any more: too old, or to a backend that is gone.
     fn is_forgotten(&self, user: &User) -> bool {
         user.is_expired(self.now, self.expiry) || (!user.is_held() && self.backends.is_gone(user.host))
     }
@@ -253,7 +273,7 @@ impl Core {
     }
 
     fn drop_if_empty(&mut self, number: HostNumber) {
-        if self.users.census(number).users == 0 {
+        if self.users.census(number).users == 0 && self.left_until(number).is_none() {
             self.backends.drop_row(number);
         }
     }

@@ -29,6 +29,8 @@ impl Core {
         if let Some(to) = to.filter(|_| to_ip == Some(from.ip)) {
             if to != host {
                 self.users.assign(slot, to, self.now, reason.cause);
+                // The user's logins may wait, if the backend was gone.
+                actions.push(Action::Wake { user: key.hash });
             }
             return self.users.confirm(slot, self.now);
         }

@@ -30,12 +30,19 @@ pub struct Rules {
     pub naming: Naming,
     /// How long a mapping outlives its last session.
     pub expire: Duration,
-    /// Pause between the end of a moved user's last session and the next login.
+    /// Pause between the end of the last session of a user who is moved, or whose backend is gone, and the next login.
     pub kick_delay: Duration,
     /// Users that are moved at a time by a flush that does not say otherwise.
     pub moves_max: NonZeroU32,
     /// True if a program is to be run for each moved user ([`super::Action::RunFlush`]).
     pub flush_program: bool,
+}
+
+impl Rules {
+    /// How long a row without session may be needed: who has just left must not be forgotten before the pause is over.
+    pub(super) fn longest_use(&self) -> Duration {
+        self.expire.max(self.kick_delay)
+    }
 }
 
 /// A change.
@@ -205,7 +212,7 @@ impl fmt::Display for Origin {
 pub enum OperationError {
     /// Another hash for the same names while users are logged in.
     #[error(
-        "director_username_hash and auth_master_user_separator can change only while no user is logged in; restart instead"
+        "director_username_hash and auth_master_user_separator can change only while no user is logged in, or was a moment ago; restart instead"
     )]
     NamingInUse,
     /// No such backend.

@@ -65,14 +65,17 @@ pub struct Lookup {
     pub hashed: Option<IpAddr>,
     /// What it says for the backends as configured.
     pub initial: Option<IpAddr>,
+    /// Until when logins wait, as the user has no mapping any more but may still be at a backend that is gone.
+    pub leaves_until: Option<Moment>,
 }
 
 impl Lookup {
     /// What a login would be told now.
     pub fn login(&self) -> Result<IpAddr, Wait> {
-        match &self.current {
-            Some(row) => row.moving.map_or(Ok(row.ip), |moving| Err(moving.wait)),
-            None => self.hashed.ok_or(Wait::NoHost),
+        match (&self.current, self.leaves_until) {
+            (Some(row), _) => row.moving.map_or(Ok(row.ip), |moving| Err(moving.wait)),
+            (None, Some(until)) => Err(Wait::KickDelay { until }),
+            (None, None) => self.hashed.ok_or(Wait::NoHost),
         }
     }
 }
@@ -145,7 +148,8 @@ impl Core {
         let row = user.and_then(|user| self.users.find(user)).and_then(|slot| self.users.row(slot));
         let hashed = self.hashed(tag, hash);
         let initial = self.configured_ring.lookup(tag, hash);
-        Lookup { current: row.and_then(|row| self.user_row(now, row)), hashed, initial }
+        let leaves_until = row.and_then(|row| self.kept_out_until(row, now.max(self.now)));
+        Lookup { current: row.and_then(|row| self.user_row(now, row)), hashed, initial, leaves_until }
     }
 
     /// Where the ring puts a user now, and so where a flush would.
@@ -177,7 +181,7 @@ impl Core {
             tag: host.tag.clone(),
             ip: host.ip,
             sessions: user.sessions,
-            expires: seen.after(self.rules.expire),
+            expires: seen.after(self.expiry.time),
             mapped_secs: user.mapped_secs,
             cause: user.cause,
             moving,

@@ -228,7 +228,9 @@ async fn no_user_is_on_two_backends_at_once() {
 async fn the_rules_of_hashing_stay_while_a_foreign_session_lives() {
     let director = director("10.1.0.1").await;
     place_foreign(&director, ForeignUse::Session, "foo").await;
-    let renamed = DirectorSettings { username_hash: "%Ln".to_owned(), ..settings("10.1.0.1") };
+    let quick = DirectorSettings { user_kick_delay: Duration::ZERO, ..settings("10.1.0.1") };
+    director.reload(&quick).await.unwrap();
+    let renamed = DirectorSettings { username_hash: "%Ln".to_owned(), ..quick };
     director.reload(&renamed).await.unwrap_err();
     pass(&director, EXPIRE);
     director.reload(&renamed).await.unwrap();

@@ -362,6 +362,11 @@ impl BackendDialogue for ImapBackend {
         self.progress.name()
     }
 
+    fn may_let_in(&self) -> bool {
+        let carriers = [Command::Authenticate, Command::AuthContinue, Command::Login];
+        carriers.iter().any(|command| self.progress.waits_for(*command))
+    }
+
     fn capabilities(&self) -> Option<&str> {
         self.shown_capabilities()
     }

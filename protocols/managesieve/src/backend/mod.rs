@@ -277,6 +277,10 @@ impl BackendDialogue for SieveBackend {
         };
         name.to_owned()
     }
+
+    fn may_let_in(&self) -> bool {
+        matches!(self.state, State::Auth)
+    }
 }
 
 /// Bytes behind the STARTTLS reply could be anybody's; taken as if from inside TLS they would forge replies.

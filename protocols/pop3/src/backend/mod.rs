@@ -266,6 +266,10 @@ impl BackendDialogue for Pop3Backend {
         };
         name.to_owned()
     }
+
+    fn may_let_in(&self) -> bool {
+        self.state == State::Login2
+    }
 }
 
 /// The mechanism for AUTH; `None`: USER and PASS.

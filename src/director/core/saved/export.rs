@@ -62,17 +62,17 @@ impl Core {
             Some(SavedBackend { number: number.value(), host, changed: row.changed, is_gone })
         };
         let current = self.hosts().iter().filter_map(|host| self.backends.number(host.ip));
-        let gone = self.backends.gone().filter(|number| self.users.census(*number).held > 0);
+        let gone = self.backends.gone().filter(|number| self.users.census(*number).users > 0);
         SavedHosts {
             naming: self.rules.naming.clone(),
-            expire: self.rules.expire,
+            expire: self.expiry.time,
             configured: self.configured.iter().cloned().collect(),
             backends: current.chain(gone).filter_map(row).collect(),
         }
     }
 
     fn saved_user(&self, user: &User) -> Option<SavedUser> {
-        if self.is_forgotten(user) {
+        if self.is_over(user) {
             return None;
         }
         let moving = self.moves.get(user.key).map(|moving| SavedMove {

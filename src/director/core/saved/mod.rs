@@ -31,7 +31,7 @@ pub struct SavedHosts {
     pub expire: Duration,
     /// The configuration that was in force; what is here and not in the table was removed while running.
     pub configured: Vec<Arc<Host>>,
-    /// The table, and backends that are gone but still have users.
+    /// The table, and backends that are gone but still named by mappings.
     pub backends: Vec<SavedBackend>,
 }
 

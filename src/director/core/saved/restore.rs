@@ -23,7 +23,7 @@ pub struct Restored {
     pub moving: usize,
     /// Were too old.
     pub expired: usize,
-    /// Named a backend that is gone, had no session, or had their hash by other rules.
+    /// Named a backend that is gone and had left it long ago, or had their hash by other rules.
     pub dropped: usize,
 }
 
@@ -99,15 +99,17 @@ impl Core {
             restored.expired += 1;
             return;
         }
-        if (is_gone && !is_held) || self.users.find(key).is_some() {
+        let is_over = is_gone && !is_held && self.lingering.end_of(seen) <= self.now;
+        if is_over || self.users.find(key).is_some() {
             restored.dropped += 1;
             return;
         }
         let Some(slot) = self.users.add(key, number, seen, user.cause) else { return };
         self.users.set_mapped(slot, user.mapped_secs);
+        self.backends.note_left(number, seen);
         restored.users += 1;
         let leave = || SavedMove { from, to: None, cause: Cause::Flushed(Origin::Restored), until: None };
-        if let Some(moving) = user.moving.or_else(|| is_gone.then(leave)) {
+        if let Some(moving) = user.moving.or_else(|| (is_gone && is_held).then(leave)) {
             restored.moving += 1;
             waiting.push((slot, moving));
         }

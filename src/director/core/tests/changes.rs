@@ -132,6 +132,8 @@ fn w33_a_tag_can_be_changed_and_users_with_sessions_stay_until_they_end() {
     assert_eq!(numbers, [(false, 0, 0), (false, 0, 0), (false, 0, 0), (true, 1, 2)]);
     core.release(session);
     core.release(second);
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
+    core.pass(KICK_DELAY_SECS);
     assert_ne!(core.visit("foo"), "10.1.0.3");
     let foo = core.hash("foo");
     let blue = core.place("blue", foo).unwrap();

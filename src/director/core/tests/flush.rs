@@ -108,9 +108,11 @@ fn dr_65_w04_a_forced_flush_forgets_without_kicks_and_keeps_sessions_and_mapping
     let actions = core.apply(Operation::FlushHost { ip: ip("10.1.0.1"), flush: Flushing::Forced }).unwrap();
     let (ip, origin) = (ip("10.1.0.1"), Origin::Operator);
     assert_eq!(actions, [Action::UsersForgotten { ip, users: 1, staying: 1, origin }]);
+    core.pass(KICK_DELAY_SECS);
     assert_eq!(core.visit("user1"), "10.1.0.2");
     assert_eq!(core.visit("foo"), "10.1.0.1", "while a session lives there");
     core.release(session);
+    core.pass(KICK_DELAY_SECS);
     assert_eq!(core.visit("foo"), "10.1.0.3");
 }
 
@@ -121,6 +123,7 @@ fn dr_65_a_forced_flush_of_all_backends() {
     core.move_user("user1", "10.1.0.1").unwrap();
     core.apply(Operation::FlushAll { tag: None, flush: Flushing::Forced }).unwrap();
     assert_eq!(core.core.user_count(), 0);
+    core.pass(KICK_DELAY_SECS);
     assert_eq!((core.visit("foo"), core.visit("user1")), ("10.1.0.3".to_owned(), "10.1.0.2".to_owned()));
 }
 

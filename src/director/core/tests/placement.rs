@@ -104,6 +104,7 @@ fn w04_a_removed_backend_keeps_the_users_with_sessions_until_the_last_one_ends()
         actions,
         [Action::HostRemoved { ip, users: 1, origin: Origin::Configuration }, Action::WakeAll]
     );
+    core.pass(KICK_DELAY_SECS);
     assert_ne!(core.visit("dave@sub.example.net"), "10.1.0.3", "without session there is nothing to protect");
     let second = core.enter("foo");
     assert_eq!(core.ip(second), "10.1.0.3");
@@ -112,7 +113,8 @@ fn w04_a_removed_backend_keeps_the_users_with_sessions_until_the_last_one_ends()
     assert_eq!(core.visit("foo"), "10.1.0.3");
     core.release(second);
     assert_eq!(leaving(&core), 0);
-    assert_ne!(core.visit("foo"), "10.1.0.3", "at once, not after the expire time");
+    core.pass(KICK_DELAY_SECS);
+    assert_ne!(core.visit("foo"), "10.1.0.3", "after the kick delay, not after the expire time");
 }
 
 #[test]
@@ -140,6 +142,7 @@ fn all_backends_may_leave() {
     assert_eq!(core.ip(second), "10.1.0.3");
     core.release(session);
     core.release(second);
+    core.pass(KICK_DELAY_SECS);
     assert_eq!(core.place("", foo), Err(Wait::NoHost));
 }
 
@@ -154,6 +157,100 @@ fn a_backend_with_a_new_tag_keeps_only_users_with_sessions() {
     assert_eq!(core.ip(second), "10.1.0.3");
     core.release(session);
     core.release(second);
+    core.pass(KICK_DELAY_SECS);
+    assert_ne!(core.visit("foo"), "10.1.0.3");
+}
+
+/// A backend that is gone may not have noticed that the user is. Only when it must have is the user placed elsewhere,
+/// and the backend told to be empty.
+#[test]
+fn w04_users_who_have_just_left_a_backend_that_is_gone_wait_for_the_kick_delay() {
+    type Deed = fn(&mut Checked);
+    let tagged = || Operation::SetTag { ip: ip("10.1.0.3"), tag: b"blue".to_vec() };
+    let deeds: [(Deed, bool); 3] = [
+        (|core| drop(core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap()), true),
+        (|core| drop(core.configure("10.1.0.1=100,10.1.0.2=100")), true),
+        (|core| drop(core.configure("10.1.0.1=100,10.1.0.2=100,10.1.0.3@blue=100")), false),
+    ];
+    for (deed, is_closed) in deeds {
+        for ended_before in [true, false] {
+            let mut core = Checked::three();
+            let foo = core.hash("foo");
+            let session = core.enter("foo");
+            if ended_before {
+                core.release(session);
+                core.sleep(Duration::from_millis(500));
+            }
+            deed(&mut core);
+            if !ended_before {
+                core.pass(EXPIRE_SECS);
+                core.release(session);
+            }
+            let millis = KICK_DELAY_SECS * 1000 - if ended_before { 500 } else { 0 };
+            let until = core.now.after(Duration::from_millis(millis));
+            assert_eq!(core.login("foo"), Err(Wait::KickDelay { until }));
+            assert_eq!(core.core.lookup(core.now, b"", foo).login(), Err(Wait::KickDelay { until }));
+            assert_eq!(core.whereabouts("foo"), None);
+            core.sleep(Duration::from_millis(millis - 1));
+            assert_eq!(core.pass(0), []);
+            assert_eq!(core.login("foo"), Err(Wait::KickDelay { until }));
+            assert!(!core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
+            core.sleep(Duration::from_millis(1));
+            assert_eq!(core.core.next_step(), Some(until));
+            assert_eq!(core.pass(0), [Action::Wake { user: foo }]);
+            assert_eq!(core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")), is_closed);
+            assert_ne!(core.visit("foo"), "10.1.0.3");
+        }
+    }
+    let mut core = Checked::three();
+    core.visit("foo");
+    core.apply(tagged()).unwrap();
+    core.move_user("foo", "10.1.0.1").unwrap();
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })), "a move does not shorten that");
+    core.pass(KICK_DELAY_SECS);
+    assert_eq!(core.visit("foo"), "10.1.0.1");
+}
+
+/// A forced flush of a healthy backend: most users come back to it at once.
+#[test]
+fn w04_who_comes_back_to_the_same_address_does_not_wait() {
+    let mut core = Checked::three();
+    assert_eq!(core.visit("foo"), "10.1.0.3");
+    core.apply(Operation::FlushHost { ip: ip("10.1.0.3"), flush: Flushing::Forced }).unwrap();
+    let foo = core.hash("foo");
+    assert_eq!(core.core.lookup(core.now, b"", foo).login(), Ok(ip("10.1.0.3")));
+    let session = core.enter("foo");
+    assert_eq!(core.ip(session), "10.1.0.3");
+    core.release(session);
+    core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
+    core.apply(Operation::AddHost { ip: ip("10.1.0.3"), hostname: None, tag: None, vhosts: None }).unwrap();
+    assert_eq!(core.visit("foo"), "10.1.0.3");
+    core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
+    core.apply(Operation::AddHost { ip: ip("10.1.0.3"), hostname: None, tag: None, vhosts: Some(0) })
+        .unwrap();
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
+    let actions = core.move_user("foo", "10.1.0.3").unwrap();
+    assert_eq!(actions, [Action::Wake { user: foo }]);
+    assert_eq!(core.visit("foo"), "10.1.0.3");
+}
+
+/// The end of the kick delay does not depend on how long mappings live, and a longer one calls nobody back.
+#[test]
+fn the_kick_delay_of_those_who_leave_follows_the_configuration() {
+    let mut rules = table(THREE).rules;
+    rules.kick_delay = Duration::from_secs(2 * EXPIRE_SECS);
+    let mut core = Checked::new(Table { rules: rules.clone(), ..table(THREE) });
+    core.visit("foo");
+    core.pass(EXPIRE_SECS);
+    core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
+    core.pass(EXPIRE_SECS - 1);
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
+    rules.kick_delay = Duration::from_secs(1);
+    let hosts = hosts_of_vector("10.1.0.1=100,10.1.0.2=100");
+    core.apply(Operation::Configure(Table { hosts: hosts.clone(), rules: rules.clone() })).unwrap();
+    rules.kick_delay = Duration::from_secs(1000);
+    core.apply(Operation::Configure(Table { hosts, rules })).unwrap();
     assert_ne!(core.visit("foo"), "10.1.0.3");
 }
 
@@ -172,6 +269,9 @@ fn the_rules_for_names_change_only_without_sessions() {
         "all or nothing"
     );
     core.release(session);
+    let refused = core.apply(Operation::Configure(changed.clone()));
+    assert_eq!(refused, Err(OperationError::NamingInUse), "the user may be there for a moment");
+    core.pass(KICK_DELAY_SECS);
     core.apply(Operation::Configure(changed)).unwrap();
     assert_eq!(core.core.user_count(), 0, "old hashes mean nothing under new rules");
     assert_eq!(core.core.hash(b"foo@example.com"), core.core.hash(b"foo@example.org"));
@@ -289,7 +389,7 @@ fn dr_50_a_lookup_tells_mapping_ring_and_configuration() {
     assert_eq!(lookup.initial, Some(ip("10.1.0.3")));
     assert_eq!(
         core.core.lookup(core.now, b"blue", foo),
-        Lookup { current: None, hashed: None, initial: None }
+        Lookup { current: None, hashed: None, initial: None, leaves_until: None }
     );
     core.sleep(Duration::from_secs(EXPIRE_SECS));
     assert_eq!(core.core.lookup(core.now, b"", foo).current, None, "expired, if not yet taken out");

@@ -155,15 +155,21 @@ fn w07_the_configuration_counts_as_at_a_reload() {
 #[test]
 fn w07_a_lost_backend_is_left_behind_the_kick_delay() {
     let mut core = Checked::three();
-    core.enter("foo");
     core.idle("user1");
+    core.pass(KICK_DELAY_SECS);
+    core.enter("foo");
+    core.idle("dave@sub.example.net");
     core.apply(Operation::RemoveHost { ip: ip("10.1.0.3") }).unwrap();
     let restored = core.restart("10.1.0.1=100");
-    assert_eq!(restored, Restored { users: 1, moving: 1, dropped: 1, ..Restored::default() });
+    assert_eq!(restored, Restored { users: 2, moving: 1, dropped: 1, ..Restored::default() });
     assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })));
-    assert_eq!(core.visit("user1"), "10.1.0.1", "without session there is nothing to wait for");
+    assert!(matches!(core.login("dave@sub.example.net"), Err(Wait::KickDelay { .. })), "was just there");
+    assert_eq!(core.visit("user1"), "10.1.0.1", "who was not there lately has nothing to wait for");
+    assert!(!core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
     core.pass(KICK_DELAY_SECS);
+    assert!(core.core.is_safe_to_power_off(core.now, ip("10.1.0.3")));
     assert_eq!(core.visit("foo"), "10.1.0.1");
+    assert_eq!(core.visit("dave@sub.example.net"), "10.1.0.1");
     assert_eq!(core.core.backend_rows().len(), 1);
 }
 
