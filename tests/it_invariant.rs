@@ -13,6 +13,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -77,9 +78,10 @@ enum Deed {
     Reload,
     Freeze,
     Kill,
+    Drain,
 }
 
-const DEEDS: [(Deed, usize); 13] = [
+const DEEDS: [(Deed, usize); 14] = [
     (Deed::Move, 40),
     (Deed::Kick, 12),
     (Deed::Flush, 8),
@@ -93,6 +95,7 @@ const DEEDS: [(Deed, usize); 13] = [
     (Deed::Reload, 6),
     (Deed::Freeze, 8),
     (Deed::Kill, 3),
+    (Deed::Drain, 5),
 ];
 
 fn users() -> Vec<String> {
@@ -381,6 +384,15 @@ fn evacuate(admin: &mut Admin, backend: IpAddr) {
     thread::sleep(FROZEN);
 }
 
+/// Drains a backend for a second, or until nobody is left there.
+fn drain(site: &Site, backend: IpAddr) {
+    let mut homing = Command::new(env!("CARGO_BIN_EXE_homing"));
+    homing.args(["director", "drain", "--rate", "200/s", "--grace", "1s", "--timeout", "1s", "-a"]);
+    homing.arg(site.homing.folder().join("director-admin")).arg(backend.to_string());
+    let told = homing.output().unwrap();
+    eprintln!("drain: {}: {}", told.status, String::from_utf8_lossy(&told.stderr));
+}
+
 /// Does all deeds. The first backend is never taken out, so that every login finds a place.
 fn disturb(site: &Site, random: &mut Random) {
     let mut admin = Admin::connect(&site.homing);
@@ -401,6 +413,10 @@ fn disturb(site: &Site, random: &mut Random) {
                 let backend = &mut site.backends.lock().unwrap()[any];
                 backend.kill();
                 backend.restart(site.ips[any], &site.backend_ports);
+            }
+            Deed::Drain => {
+                drain(site, site.ips[other]);
+                admin.done(&format!("HOST-SET\t{}\t100", site.ips[other]));
             }
             _ => {
                 admin.done(&request(deed, site.ips[any], site.ips[other], random));
@@ -428,7 +444,7 @@ fn request(deed: Deed, any: IpAddr, other: IpAddr, random: &mut Random) -> Strin
         Deed::Up => format!("HOST-UP\t{other}"),
         Deed::Remove => format!("HOST-REMOVE\t{other}"),
         Deed::Set => format!("HOST-SET\t{other}\t{}", [0, 50, 100, 100][random.below(4)]),
-        Deed::Reload | Deed::Freeze | Deed::Kill => unreachable!("not for the admin socket"),
+        Deed::Reload | Deed::Freeze | Deed::Kill | Deed::Drain => unreachable!("not for the admin socket"),
     }
 }
 

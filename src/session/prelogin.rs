@@ -155,8 +155,9 @@ impl Dialogue {
             stop = self.session.seat.stopped() => Event::Stop(stop),
             () = optionally(kicked.as_ref().map(|token| token.cancelled())) => Event::Kicked,
             Ok(()) = self.session.availability.changed() => Event::Availability,
-            event = pending_event(&mut self.pending) => event,
+            // What is due is said before an answer that comes at the same time, as that of a director after its wait.
             () = optionally(timeout.map(tokio::time::sleep_until)) => Event::Tick,
+            event = pending_event(&mut self.pending) => event,
             read = read(self.transport.as_mut(), buffer) => Event::Read(read),
         }
     }
