@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use super::{
     core::{Action, Core, Moment, Saved, Table},
+    foreign::ForeignKicks,
     told,
 };
 pub use check::check;
@@ -62,14 +63,19 @@ impl StateError {
     }
 }
 
-/// Tables as the last run has left them.
-pub(super) fn restored(now: Moment, table: Table, saved: Saved) -> Core {
+/// Tables as the last run has left them. All sessions are those of other programs.
+pub(super) fn restored(now: Moment, table: Table, saved: Saved, kicks: &ForeignKicks) -> Core {
     let (core, counts, told) = Core::restored(now, table, saved);
     told.iter().for_each(told::tell);
+    kicks.add(told.iter().filter_map(|action| match action {
+        Action::Kick { session } => Some(session.user().hash()),
+        _ => None,
+    }));
     tracing::info!(
-        "state of the last run taken over; users: {}, of them being moved: {}, expired meanwhile: {}, without backend: {}",
+        "state of the last run taken over; users: {}, of them being moved: {}, with sessions of other login processes: {}, expired meanwhile: {}, without backend: {}",
         counts.users,
         counts.moving,
+        counts.foreign,
         counts.expired,
         counts.dropped
     );

@@ -6,7 +6,8 @@ use std::{borrow::Cow, fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time:
 use homing_wire::tab;
 
 use crate::director::core::{
-    Cause, Change, Host, Moment, Naming, Origin, SavedBackend, SavedMove, SavedUser, UserHash, UsernameFormat,
+    Cause, Change, ForeignUse, Host, Moment, Naming, Origin, SavedBackend, SavedForeign, SavedMove,
+    SavedUser, UserHash, UsernameFormat,
 };
 
 /// The first field of the first line.
@@ -108,6 +109,22 @@ fn origin_of(word: &str) -> Option<Origin> {
         .find(|origin| word_of(*origin) == word)
 }
 
+fn word_of_use(purpose: ForeignUse) -> &'static str {
+    match purpose {
+        ForeignUse::Session => "session",
+        ForeignUse::Unreachable => "unreachable",
+        ForeignUse::Lookup => "lookup",
+    }
+}
+
+/// A use with its time; what has no `@` is something else.
+fn foreign_of(word: &str) -> Option<SavedForeign> {
+    let (word, placed) = word.split_once('@')?;
+    let mut uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup].into_iter();
+    let purpose = uses.find(|purpose| word_of_use(*purpose) == word)?;
+    Some(SavedForeign { purpose, placed: Moment::from_millis(number(placed)?) })
+}
+
 fn cause_of(word: &str) -> Option<Cause> {
     let Some((kind, origin)) = word.split_once('-') else {
         return (word == "hashed").then_some(Cause::Hashed);
@@ -166,6 +183,9 @@ impl Fields {
         if let Some(moving) = user.moving {
             self.word(moving.from).optional(moving.to).cause(moving.cause);
             self.optional(moving.until.map(Moment::millis));
+        }
+        for SavedForeign { purpose, placed } in &user.foreign {
+            self.word(format_args!("{}@{}", word_of_use(*purpose), placed.millis()));
         }
         self
     }
@@ -235,18 +255,29 @@ impl<'a> Reader<'a> {
     }
 
     fn user(&mut self) -> Option<SavedUser> {
-        Some(SavedUser {
+        let mut user = SavedUser {
             hash: UserHash::from_number(self.number()?),
             tag: self.bytes()?.into_owned(),
             backend: self.number()?,
             seen: self.moment()?,
             mapped_secs: self.number()?,
             cause: cause_of(self.text()?)?,
-            moving: match self.text() {
-                Some(from) => Some(self.moving(from)?),
-                None => None,
-            },
-        })
+            moving: None,
+            foreign: Vec::new(),
+        };
+        let mut rest = self.text();
+        if let Some(from) = rest.filter(|word| !word.contains('@')) {
+            user.moving = Some(self.moving(from)?);
+            rest = self.text();
+        }
+        while let Some(word) = rest {
+            let foreign = foreign_of(word)?;
+            // Each use once, in their order.
+            user.foreign.last().is_none_or(|last| last.purpose < foreign.purpose).then_some(())?;
+            user.foreign.push(foreign);
+            rest = self.text();
+        }
+        Some(user)
     }
 
     fn moving(&mut self, from: &str) -> Option<SavedMove> {

@@ -16,8 +16,8 @@ use crate::{
     director::{
         Director,
         core::{
-            Cause, Change, Host, Moment, Naming, Operation, Origin, Saved, SavedBackend, SavedHosts,
-            SavedMove, SavedUser, UserHash, UsernameFormat,
+            Cause, Change, ForeignUse, Host, Moment, Naming, Operation, Origin, Saved, SavedBackend,
+            SavedForeign, SavedHosts, SavedMove, SavedUser, UserHash, UsernameFormat,
         },
     },
 };
@@ -54,7 +54,8 @@ struct Table {
     expire_millis: u32,
     hosts: Vec<([u8; 4], u32, bool, Vec<u8>, Option<u8>)>,
     changes: Vec<(bool, u64, u8)>,
-    users: Vec<(u32, u32, Option<u64>, u32, u8, Option<(Option<[u8; 16]>, u8, Option<u64>)>)>,
+    users:
+        Vec<(u32, u32, Option<u64>, u32, u8, Option<(Option<[u8; 16]>, u8, Option<u64>)>, [Option<u64>; 3])>,
 }
 
 fn origin(number: u8) -> Origin {
@@ -89,7 +90,7 @@ impl Table {
             .users
             .iter()
             .map(|user| {
-                let (hash, backend, seen, mapped_secs, why, moving) = user;
+                let (hash, backend, seen, mapped_secs, why, moving, foreign) = user;
                 let moving = moving.map(|(to, why, until)| SavedMove {
                     from: IpAddr::from([10, 0, 0, 1]),
                     to: to.map(IpAddr::from),
@@ -98,6 +99,10 @@ impl Table {
                 });
                 let tag = if why % 3 == 0 { b"a\tb\n".to_vec() } else { Vec::new() };
                 let (hash, seen) = (UserHash::from_number(*hash), seen.map(Moment::from_millis));
+                let uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup];
+                let foreign = uses.into_iter().zip(foreign).filter_map(|(purpose, placed)| {
+                    Some(SavedForeign { purpose, placed: Moment::from_millis((*placed)?) })
+                });
                 SavedUser {
                     tag,
                     hash,
@@ -106,6 +111,7 @@ impl Table {
                     mapped_secs: *mapped_secs,
                     cause: cause(*why),
                     moving,
+                    foreign: foreign.collect(),
                 }
             })
             .collect();
@@ -156,7 +162,7 @@ fn host() -> Host {
 fn user(hash: u32) -> SavedUser {
     let (seen, cause) = (Some(Moment::from_millis(5)), Cause::Moved(Origin::Operator));
     let (tag, hash) = (b"blue".to_vec(), UserHash::from_number(hash));
-    SavedUser { tag, hash, backend: 3, seen, mapped_secs: 4, cause, moving: None }
+    SavedUser { tag, hash, backend: 3, seen, mapped_secs: 4, cause, moving: None, foreign: Vec::new() }
 }
 
 #[test]
@@ -167,6 +173,9 @@ fn w07_the_words_of_the_file_stay() {
         cause: Cause::Flushed(Origin::Health),
         until: Some(Moment::from_millis(9)),
     };
+    let placed = Moment::from_millis(6);
+    let uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup];
+    let foreign: Vec<_> = uses.into_iter().map(|purpose| SavedForeign { purpose, placed }).collect();
     let changed = Some((Moment::from_millis(17), Origin::Operator));
     let records = [
         Record::Header(1),
@@ -174,6 +183,8 @@ fn w07_the_words_of_the_file_stay() {
         Record::Configured(Arc::new(Host { hostname: Some("a.test".to_owned()), ..host() })),
         Record::Backend(SavedBackend { number: 3, host: Arc::new(host()), changed, is_gone: false }),
         Record::User(Change::Is(SavedUser { seen: None, moving: Some(moving), ..user(12) })),
+        Record::User(Change::Is(SavedUser { foreign: foreign.clone(), ..user(14) })),
+        Record::User(Change::Is(SavedUser { moving: Some(moving), foreign, ..user(15) })),
         Record::User(Change::Gone { tag: b"blue".to_vec(), hash: UserHash::from_number(13) }),
         Record::Commit,
     ];
@@ -182,7 +193,10 @@ fn w07_the_words_of_the_file_stay() {
         text,
         "homing-director-state\t1\ntable\t900000\t%L{user}\u{1}t%%\t*\nconfigured\t10.0.0.7\t100\tup\tblue\ta.test\n\
          backend\t3\there\t10.0.0.7\t100\tup\tblue\t\t17\toperator\n\
-         user\t12\tblue\t3\t-\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\nforget\t13\tblue\ncommit"
+         user\t12\tblue\t3\t-\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\n\
+         user\t14\tblue\t3\t5\t4\tmoved-operator\tsession@6\tunreachable@6\tlookup@6\n\
+         user\t15\tblue\t3\t5\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\tsession@6\tunreachable@6\t\
+         lookup@6\nforget\t13\tblue\ncommit"
     );
 }
 

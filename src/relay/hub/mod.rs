@@ -115,6 +115,22 @@ impl Hub {
         self.lock().unsure_until = Some(Instant::now() + RETURN_TIME);
     }
 
+    /// Login processes forward sessions of these users, who were given their backends then by an earlier run. They come
+    /// back here by themselves; as long as that takes, no kick is sure to reach them all.
+    pub(super) fn take_over(
+        &self,
+        users: &[(crate::director::core::UserHash, Instant)],
+        login_time: Duration,
+    ) {
+        if users.is_empty() {
+            return;
+        }
+        self.sent_away();
+        for (user, placed) in users {
+            self.logins.take_over(*user, *placed, login_time);
+        }
+    }
+
     /// A connection waits for a free place: kicks miss it until the guard is dropped.
     pub(super) fn keep_waiting(&self) -> impl Drop + '_ {
         struct Waits<'a>(&'a Hub);

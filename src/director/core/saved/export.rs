@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges};
+use super::{Change, SavedBackend, SavedForeign, SavedHosts, SavedMove, SavedUser, UnsavedChanges};
 use crate::director::core::{Core, UserCursor, UserKey, backends::HostNumber, moves::Phase, users::User};
 
 impl Core {
@@ -89,6 +89,13 @@ impl Core {
             mapped_secs: user.mapped_secs,
             cause: user.cause,
             moving,
+            foreign: self.saved_foreign(user),
         })
+    }
+
+    fn saved_foreign(&self, user: &User) -> Vec<SavedForeign> {
+        let slot = self.users.find(user.key).filter(|_| user.sessions > 0);
+        let uses = slot.map(|slot| self.users.foreign_uses(slot)).unwrap_or_default();
+        uses.into_iter().map(|(purpose, placed)| SavedForeign { purpose, placed }).collect()
     }
 }

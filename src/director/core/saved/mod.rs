@@ -11,7 +11,7 @@ pub(super) use changed::Changed;
 pub use changed::{CHANGES_MAX, Change, UnsavedChanges};
 pub use restore::Restored;
 
-use super::{Cause, Host, Moment, Naming, Origin, UserHash};
+use super::{Cause, ForeignUse, Host, Moment, Naming, Origin, UserHash};
 
 /// A whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub struct SavedUser {
     pub hash: UserHash,
     /// Where: [`SavedBackend::number`].
     pub backend: u32,
-    /// When the last session ended or the mapping was last confirmed; `None` while there were sessions, which end with
-    /// the program.
+    /// When the last session ended or the mapping was last confirmed; `None` while there were sessions. Those of the
+    /// program end with it.
     pub seen: Option<Moment>,
     /// Since when, in Unix seconds.
     pub mapped_secs: u32,
@@ -66,6 +66,17 @@ pub struct SavedUser {
     pub cause: Cause,
     /// The move under way.
     pub moving: Option<SavedMove>,
+    /// Sessions of other programs, which go on; one for each use.
+    pub foreign: Vec<SavedForeign>,
+}
+
+/// Sessions of a user that other programs forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedForeign {
+    /// What for.
+    pub purpose: ForeignUse,
+    /// When the last one got its place.
+    pub placed: Moment,
 }
 
 /// A move under way. What becomes of it is its target and a time to wait; its flush program is not run again.
