@@ -105,9 +105,11 @@ impl Sim {
 
 impl Model {
     fn restart(&mut self, table: Table, outlived: &BTreeMap<Who, SessionKey>) {
-        // Flushes and drains end with the program.
+        // Flushes end with the program; drains go on.
         self.flows.clear();
-        self.drains.clear();
+        for drain in &mut self.drains {
+            (drain.told, drain.moves) = (None, Vec::new());
+        }
         self.quiet.clear();
         self.change(Origin::Configuration, &Operation::Configure(table)).unwrap();
         self.owed_kicks.clear();

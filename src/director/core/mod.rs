@@ -61,8 +61,8 @@ pub use operation::{
 pub use plan::{Plan, PlanCount, PlanRow, Planner};
 pub use ring::Ring;
 pub use saved::{
-    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedForeign, SavedHosts, SavedMove, SavedUser,
-    UnsavedChanges,
+    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedDrain, SavedForeign, SavedHosts, SavedMove,
+    SavedUser, UnsavedChanges,
 };
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};

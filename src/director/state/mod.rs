@@ -89,6 +89,8 @@ pub(super) fn is_pressing(action: &Action) -> bool {
         | Action::MoveEnded(_)
         | Action::UserMapped { .. }
         | Action::UsersForgotten { .. }
+        | Action::DrainStarted { .. }
+        | Action::DrainChanged { .. }
         | Action::HostAdded { .. }
         | Action::HostChanged { .. }
         | Action::HostRemoved { .. } => true,
@@ -99,8 +101,6 @@ pub(super) fn is_pressing(action: &Action) -> bool {
         | Action::AbortFlush { .. }
         | Action::Stuck { .. }
         | Action::UserKicked { .. }
-        | Action::DrainStarted { .. }
-        | Action::DrainChanged { .. }
         | Action::FlushStarted { .. }
         | Action::FlushWalked { .. }
         | Action::FlushEnded { .. }

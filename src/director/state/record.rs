@@ -6,8 +6,8 @@ use std::{borrow::Cow, fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time:
 use homing_wire::tab;
 
 use crate::director::core::{
-    Cause, Change, ForeignUse, Host, Moment, Naming, Origin, SavedBackend, SavedForeign, SavedMove,
-    SavedUser, UserHash, UsernameFormat,
+    Cause, Change, Draining, ForeignUse, Host, Moment, Naming, Origin, SavedBackend, SavedDrain,
+    SavedForeign, SavedMove, SavedUser, UserHash, UsernameFormat,
 };
 
 /// The first field of the first line.
@@ -27,6 +27,8 @@ pub(super) enum Record {
     Configured(Arc<Host>),
     /// A backend.
     Backend(SavedBackend),
+    /// A drain of one.
+    Drain(SavedDrain),
     /// A mapping, or the end of one.
     User(Change),
     /// Everything so far belongs together.
@@ -53,6 +55,7 @@ impl Record {
                 }
                 &mut out
             }
+            Self::Drain(drain) => out.drain(drain),
             Self::User(Change::Is(user)) => out.user(user),
             Self::User(Change::Gone { tag, hash }) => out.word("forget").word(hash).bytes(tag),
             Self::Commit => out.word("commit"),
@@ -81,6 +84,7 @@ impl Record {
             }
             "configured" => Self::Configured(Arc::new(fields.host()?)),
             "backend" => Self::Backend(fields.backend()?),
+            "drain" => Self::Drain(fields.drain()?),
             "user" => Self::User(Change::Is(fields.user()?)),
             "forget" => {
                 let hash = UserHash::from_number(fields.number()?);
@@ -167,6 +171,13 @@ impl Fields {
         self.bytes(host.hostname.as_deref().unwrap_or_default().as_bytes())
     }
 
+    fn drain(&mut self, drain: &SavedDrain) -> &mut Self {
+        let Draining { parallel, per_sec, grace } = drain.limits;
+        self.word("drain").word(drain.ip).word(word_of(drain.origin)).word(drain.started.millis());
+        self.optional(parallel).optional(per_sec).optional(grace.map(|grace| grace.as_millis()));
+        self.optional(drain.vhosts_before).word(drain.users_at_start).word(drain.moved)
+    }
+
     fn cause(&mut self, cause: Cause) -> &mut Self {
         match cause {
             Cause::Hashed => self.word("hashed"),
@@ -219,8 +230,12 @@ impl<'a> Reader<'a> {
         number(self.text()?)
     }
 
+    fn optional_number<T: FromStr>(&mut self) -> Option<Option<T>> {
+        optional(self.text()?, number)
+    }
+
     fn moment(&mut self) -> Option<Option<Moment>> {
-        optional(self.text()?, |text| number(text).map(Moment::from_millis))
+        Some(self.optional_number()?.map(Moment::from_millis))
     }
 
     fn ip(&mut self) -> Option<IpAddr> {
@@ -252,6 +267,22 @@ impl<'a> Reader<'a> {
             None => None,
         };
         Some(SavedBackend { number: name, host, changed, is_gone })
+    }
+
+    fn drain(&mut self) -> Option<SavedDrain> {
+        Some(SavedDrain {
+            ip: self.ip()?,
+            origin: origin_of(self.text()?)?,
+            started: Moment::from_millis(self.number()?),
+            limits: Draining {
+                parallel: self.optional_number()?,
+                per_sec: self.optional_number()?,
+                grace: self.optional_number()?.map(Duration::from_millis),
+            },
+            vhosts_before: self.optional_number()?,
+            users_at_start: self.number()?,
+            moved: self.number()?,
+        })
     }
 
     fn user(&mut self) -> Option<SavedUser> {

@@ -2,6 +2,7 @@
 //! not know files or formats.
 
 mod changed;
+mod drains;
 mod export;
 mod restore;
 
@@ -11,7 +12,7 @@ pub(super) use changed::Changed;
 pub use changed::{CHANGES_MAX, Change, UnsavedChanges};
 pub use restore::Restored;
 
-use super::{Cause, ForeignUse, Host, Moment, Naming, Origin, UserHash};
+use super::{Cause, Draining, ForeignUse, Host, Moment, Naming, Origin, UserHash};
 
 /// A whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,27 @@ pub struct SavedHosts {
     pub configured: Vec<Arc<Host>>,
     /// The table, and backends that are gone but still have users.
     pub backends: Vec<SavedBackend>,
+    /// The drains under way.
+    pub drains: Vec<SavedDrain>,
+}
+
+/// One drain that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedDrain {
+    /// Of which backend.
+    pub ip: IpAddr,
+    /// Who wants it.
+    pub origin: Origin,
+    /// When it began.
+    pub started: Moment,
+    /// How it is to be done.
+    pub limits: Draining,
+    /// The weight before; `None` if it has not been changed yet.
+    pub vhosts_before: Option<u32>,
+    /// Users at the beginning.
+    pub users_at_start: u64,
+    /// Users who have been moved away since.
+    pub moved: u64,
 }
 
 /// One backend.

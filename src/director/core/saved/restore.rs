@@ -46,13 +46,15 @@ impl Core {
             restored.dropped = users.len();
             users.clear();
         }
-        // The queue of those without session wants this order.
-        users.sort_by_key(|user| user.seen.unwrap_or(now).min(now));
+        // The queue of those without session wants this order. In place, as there may be a million.
+        let seen = |user: &SavedUser| user.seen.unwrap_or(now).min(now);
+        users.sort_unstable_by(|a, b| (seen(a), a.hash, &a.tag).cmp(&(seen(b), b.hash, &b.tag)));
         let mut waiting = Vec::new();
         for user in &users {
             core.restore_user(user, &numbers, &mut restored, &mut waiting);
         }
         waiting.into_iter().for_each(|(slot, moving)| core.restore_move(slot, moving, &mut told));
+        core.restore_drains(&saved.hosts.drains, &mut told);
         core.drop_empty_backends();
         (core, restored, told)
     }

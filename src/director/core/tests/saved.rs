@@ -364,3 +364,47 @@ fn w07_foreign_sessions_are_changes() {
     core.enter("user1");
     assert!(!core.core.has_unsaved(), "sessions of our own are not counted");
 }
+
+/// A drain that a restart interrupts goes on: with its limits, its counts, and the weight that can be given back.
+#[test]
+fn w41_a_drain_goes_on_behind_a_restart() {
+    let mut core = Checked::three();
+    let (foo, backend) = (core.enter("foo"), ip("10.1.0.3"));
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.apply(Operation::SetVhosts { ip: backend, vhosts: 70 }).unwrap();
+    save(&mut core.core);
+    let draining = Draining { parallel: Some(7), per_sec: Some(9), grace: Some(Duration::from_secs(5)) };
+    core.apply(Operation::Drain { ip: backend, draining }).unwrap();
+    let UnsavedChanges::Last(_, Some(hosts)) = core.core.take_unsaved(10) else { panic!("nothing to write") };
+    assert_eq!(hosts.drains.first().map(|drain| drain.vhosts_before), Some(Some(70)));
+    core.busy.0.insert(foo);
+    let started = core.now;
+    core.pass(1);
+    assert!(core.core.has_unsaved(), "a user was moved");
+    core.restart(THREE);
+    let drain = core.core.drain_of(core.now, backend).unwrap();
+    assert_eq!((drain.vhosts_before, drain.users_at_start, drain.moved), (Some(70), 2, 1));
+    assert_eq!(
+        (drain.started, drain.origin, drain.parallel, drain.per_sec),
+        (started, Origin::Operator, 7, 9)
+    );
+    assert_eq!((drain.grace, drain.users_left), (Duration::from_secs(5), 1));
+    core.pass(10);
+    core.pass(10);
+    assert_eq!(core.core.drain_of(core.now, backend).unwrap().state, DrainState::Safe);
+    core.apply(Operation::StopDrain { ip: backend, restore: true }).unwrap();
+    assert_eq!(core.core.hosts().get(backend).unwrap().vhosts, 70);
+    core.restart(THREE);
+    assert_eq!(core.core.drains(core.now), [], "what has ended is over");
+}
+
+#[test]
+fn w41_a_backend_that_the_configuration_uses_again_is_not_drained_behind_a_restart() {
+    let mut core = Checked::three();
+    let backend = ip("10.1.0.3");
+    core.apply(Operation::Drain { ip: backend, draining: Draining::default() }).unwrap();
+    core.restart("10.1.0.1=100,10.1.0.2=100,10.1.0.3=60");
+    let drain = core.core.drain_of(core.now, backend).unwrap();
+    assert_eq!(drain.state, DrainState::Ended(DrainEnd::BackInUse(Origin::Configuration)));
+    assert_eq!(core.core.hosts().get(backend).unwrap().vhosts, 60);
+}
