@@ -2,9 +2,9 @@
 //! changed since, in batches; when those have become more than the rest it is written anew. Each line has a checksum
 //! that covers the one before, too, and nothing of a file counts but up to the end of a batch.
 //!
-//! A killed program loses the changes of the last two seconds, and of backends and moves those of the last moment
-//! (`keeper::PAUSE`, `keeper::SOON`); one that is stopped loses nothing. What a mapping was that is lost so, the hash
-//! says again, unless backends have changed since it was made. This room does not know what a change means.
+//! A killed program loses the changes of the last two seconds, and of backends, moves and foreign sessions those of the
+//! last moment (`keeper::PAUSE`, `keeper::SOON`); one that is stopped loses nothing. What a mapping was that is lost so,
+//! the hash says again, unless backends have changed since it was made. This room does not know what a change means.
 
 mod check;
 mod file;

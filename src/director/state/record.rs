@@ -1,7 +1,7 @@
 //! The records of the file: one line each, fields separated by tabs. They are words and numbers that a person can read.
 //! Which record may stand where is not known here.
 
-use std::{borrow::Cow, fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt::Display, io::Write, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use homing_wire::tab;
 
@@ -155,8 +155,14 @@ impl Fields {
         self
     }
 
+    /// Nothing in a word or a number has to be escaped.
     fn word(&mut self, word: impl Display) -> &mut Self {
-        self.bytes(word.to_string().as_bytes())
+        if !self.0.is_empty() {
+            self.0.push(b'\t');
+        }
+        // Memory takes everything.
+        let _ = write!(self.0, "{word}");
+        self
     }
 
     fn optional(&mut self, value: Option<impl Display>) -> &mut Self {

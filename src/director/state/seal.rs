@@ -1,7 +1,7 @@
 //! Lines with checksums: `SEAL BODY`, where the seal is the CRC-32 of the seal before and of the body, in hexadecimal.
 //! A line that is missing, doubled, moved or damaged is noticed at the next one. It knows nothing of bodies.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 
 /// A line, its LF included. The longest has a tag and a host name from the configuration.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -17,7 +17,8 @@ impl Seal {
     /// Appends a line. The body has no LF.
     pub(super) fn write(&mut self, body: &[u8], out: &mut Vec<u8>) {
         *self = self.over(body);
-        out.extend_from_slice(format!("{:08x} ", self.0).as_bytes());
+        // Memory takes everything.
+        let _ = write!(out, "{:08x} ", self.0);
         out.extend_from_slice(body);
         out.push(b'\n');
     }

@@ -1,9 +1,6 @@
 //! What a restart costs: the tables written down, read again and built anew. Logins wait for all of it but the writing.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use homing::director::{
     Director,
@@ -11,9 +8,9 @@ use homing::director::{
 };
 use serde_json::{Value, json};
 
-use super::{flush::settings, tables};
+use super::{flush::settings, numbers::of_process, tables};
 
-/// Writing to the disk and reading from its cache, with so many users; then the building alone.
+/// Writing and reading with so many users, and the building alone. Times are those on a processor, of all threads.
 pub fn measure(users: u32) -> Value {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let secs_build = build(users);
@@ -26,18 +23,18 @@ pub fn measure(users: u32) -> Value {
             let ip = super::flush::FIRST;
             director.apply(Origin::Operator, Operation::MapUser { user: tables::user(n), ip }).unwrap();
         }
-        let start = Instant::now();
+        let start = of_process();
         director.finish().await;
-        start.elapsed()
+        of_process() - start
     });
     let bytes = fs::metadata(folder.path().join("director.state")).unwrap().len();
     shown("writing what is left at the end", secs_write);
     eprintln!("{:<58} {:>7.1} bytes", "a user in the file", bytes as f64 / f64::from(users));
     let before = reset_peak();
     let secs_start = runtime.block_on(async {
-        let start = Instant::now();
+        let start = of_process();
         let director = Director::start(&settings).await.unwrap();
-        let time = start.elapsed();
+        let time = of_process() - start;
         assert_eq!(director.backends().first().unwrap().users, users as usize);
         time
     });
@@ -63,14 +60,14 @@ fn build(users: u32) -> Duration {
         core.release(now, session);
     }
     let hosts = core.begin_saving();
-    let start = Instant::now();
+    let start = of_process();
     let (saved, _) = core.saved_users(UserCursor::default(), usize::MAX);
-    shown("everything taken out of the tables", start.elapsed());
+    shown("everything taken out of the tables", of_process() - start);
     let saved = Saved { hosts, users: saved };
     drop(core);
-    let start = Instant::now();
+    let start = of_process();
     let (core, restored, _) = Core::restored(now, table, saved);
-    let time = start.elapsed();
+    let time = of_process() - start;
     assert_eq!((restored.users, core.user_count()), (users as usize, users as usize));
     shown("the tables built anew", time);
     time

@@ -379,7 +379,7 @@ fn w41_a_drain_goes_on_behind_a_restart() {
     assert_eq!(hosts.drains.first().map(|drain| drain.vhosts_before), Some(Some(70)));
     core.busy.0.insert(foo);
     let started = core.now;
-    core.pass(1);
+    core.pass(KICK_DELAY_SECS + 1);
     assert!(core.core.has_unsaved(), "a user was moved");
     core.restart(THREE);
     let drain = core.core.drain_of(core.now, backend).unwrap();
