@@ -109,7 +109,6 @@ fn front(net: Net, processes: Processes) -> Dovecot {
     Dovecot::configured(&settings, |base| UnixStream::connect(base.join("auth-login")).is_ok())
 }
 
-/// Logins have little time at backends, so that soon after a restart none can be under way that began before.
 fn configuration(net: Net, base: &Path, state: &Path, backends: &[IpAddr]) -> String {
     let backends: Vec<_> = backends.iter().map(ToString::to_string).collect();
     format!(
@@ -119,7 +118,7 @@ fn configuration(net: Net, base: &Path, state: &Path, backends: &[IpAddr]) -> St
          service director {{\n unix_listener {base}/login/director {{\n  mode = 0666\n }}\n \
          fifo_listener {base}/login/proxy-notify {{\n  mode = 0666\n }}\n}}\n\
          service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n\
-         director_state_dir = {state}\nlogin_proxy_timeout = 1 secs\n",
+         director_state_dir = {state}\n",
         ip = net.at(2),
         state = state.display(),
         base = base.display(),
@@ -130,6 +129,16 @@ fn configuration(net: Net, base: &Path, state: &Path, backends: &[IpAddr]) -> St
 impl Site {
     /// `None`, with a printed reason, where Dovecot cannot run.
     fn start(net: Net, processes: Processes, real_backends: &[u8], others: &[u8]) -> Option<Self> {
+        Self::start_with(net, processes, real_backends, others, "")
+    }
+
+    fn start_with(
+        net: Net,
+        processes: Processes,
+        real_backends: &[u8],
+        others: &[u8],
+        more: &str,
+    ) -> Option<Self> {
         if let Some(reason) = dovecot::missing() {
             eprintln!("SKIPPED: {reason}; nothing was checked against it");
             return None;
@@ -154,7 +163,7 @@ impl Site {
         let all: Vec<_> = real_backends.iter().chain(others).map(|last| net.at(*last)).collect();
         let homing = Homing::start_in(
             folder,
-            |path| configuration(net, &base, &path.join("state"), &all),
+            |path| configuration(net, &base, &path.join("state"), &all) + more,
             net.homing(),
         );
         Some(Self { net, backends, dovecot, homing })
@@ -290,9 +299,9 @@ fn move_somebody(net: Net, processes: Processes) {
 #[test]
 fn w07_a_session_of_another_process_outlives_a_restart_and_ends_before_the_next_one_begins() {
     let sites = [
-        (Net(7), Processes::OneEach, "TERM", false),
-        (Net(8), Processes::Shared, "KILL", false),
-        (Net(9), Processes::OneEach, "TERM", true),
+        (Net(17), Processes::OneEach, "TERM", false),
+        (Net(18), Processes::Shared, "KILL", false),
+        (Net(19), Processes::OneEach, "TERM", true),
     ];
     let threads = sites.map(|(net, processes, signal, is_moving)| {
         std::thread::spawn(move || restart_beside_a_session(net, processes, signal, is_moving))
@@ -302,7 +311,9 @@ fn w07_a_session_of_another_process_outlives_a_restart_and_ends_before_the_next_
 
 /// `is_moving`: the move has begun before, and nobody could end the session.
 fn restart_beside_a_session(net: Net, processes: Processes, signal: &str, is_moving: bool) {
-    let Some(mut site) = Site::start(net, processes, &[11, 12], &[]) else { return };
+    // Logins have little time at backends, so that soon after a restart none can be under way that began before.
+    let more = "login_proxy_timeout = 1 secs\n";
+    let Some(mut site) = Site::start_with(net, processes, &[11, 12], &[], more) else { return };
     let user = "foo";
     // Its login process comes back in any case.
     let _other = site.imap_through_dovecot("bar");
