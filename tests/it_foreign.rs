@@ -29,6 +29,7 @@ const PASSWORD: &str = "correct-horse";
 const IMAP: u16 = 143;
 const SUBMISSION: u16 = 587;
 const HTTP: u16 = 8080;
+const HASH_OF_FOO: u32 = 2_898_073_819;
 
 /// Addresses of one site: 127.46.N.x.
 #[derive(Clone, Copy)]
@@ -131,7 +132,7 @@ fn front(net: Net, processes: Processes) -> Dovecot {
     Dovecot::configured(&settings, |base| UnixStream::connect(base.join("auth-login")).is_ok())
 }
 
-fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
+fn configuration(net: Net, base: &Path, state: &Path, backends: &[IpAddr]) -> String {
     let backends: Vec<_> = backends.iter().map(ToString::to_string).collect();
     format!(
         "protocols = imap\nlisten = {ip}\nssl = no\ndisable_plaintext_auth = no\n\
@@ -139,8 +140,10 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
          director_user_kick_delay = 1 secs\nservice imap-login {{\n inet_listener imaps {{\n  port = 0\n }}\n}}\n\
          service director {{\n unix_listener {base}/login/director {{\n  mode = 0666\n }}\n \
          fifo_listener {base}/login/proxy-notify {{\n  mode = 0666\n }}\n}}\n\
-         service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n",
+         service ipc {{\n unix_listener {base}/login/ipc-proxy {{\n  mode = 0666\n }}\n}}\n\
+         director_state_dir = {state}\n",
         ip = net.at(2),
+        state = state.display(),
         base = base.display(),
         backends = backends.join(" ")
     )
@@ -149,12 +152,23 @@ fn configuration(net: Net, base: &Path, backends: &[IpAddr]) -> String {
 impl Site {
     /// `None`, with a printed reason, where Dovecot cannot run.
     fn start(net: Net, processes: Processes, real_backends: &[u8], others: &[u8]) -> Option<Self> {
+        Self::start_with(net, processes, real_backends, others, "")
+    }
+
+    fn start_with(
+        net: Net,
+        processes: Processes,
+        real_backends: &[u8],
+        others: &[u8],
+        more: &str,
+    ) -> Option<Self> {
         if let Some(reason) = dovecot::missing() {
             eprintln!("SKIPPED: {reason}; nothing was checked against it");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let mail = folder.path().join("mail");
+        fs::create_dir(folder.path().join("state")).unwrap();
         fs::create_dir(&mail).unwrap();
         for folder in [folder.path(), &mail] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -170,7 +184,11 @@ impl Site {
         let dovecot = front(net, processes);
         let base = dovecot.base_dir();
         let all: Vec<_> = real_backends.iter().chain(others).map(|last| net.at(*last)).collect();
-        let homing = Homing::start_in(folder, |_| configuration(net, &base, &all), net.homing());
+        let homing = Homing::start_in(
+            folder,
+            |path| configuration(net, &base, &path.join("state"), &all) + more,
+            net.homing(),
+        );
         Some(Self { net, backends, dovecot, homing })
     }
 
@@ -198,17 +216,7 @@ impl Site {
     }
 
     fn doveadm(&self, words: &str) -> String {
-        let configuration = self.dovecot.base_dir().with_file_name("dovecot.conf");
-        let mut words: Vec<_> = words.split(' ').collect();
-        let socket = match words[0] {
-            "proxy" => self.homing.folder().join("ipc"),
-            _ => self.homing.folder().join("director-admin"),
-        };
-        let socket = socket.display().to_string();
-        words.splice(2..2, ["-a", socket.as_str()]);
-        let output = Command::new("doveadm").arg("-c").arg(configuration).args(&words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        doveadm(&self.dovecot, &self.homing, words)
     }
 
     /// Logins of a user at each backend, in all protocols.
@@ -232,6 +240,20 @@ impl Site {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn doveadm(dovecot: &Dovecot, homing: &Homing, words: &str) -> String {
+    let configuration = dovecot.base_dir().with_file_name("dovecot.conf");
+    let mut words: Vec<_> = words.split(' ').collect();
+    let socket = match words[0] {
+        "proxy" => homing.folder().join("ipc"),
+        _ => homing.folder().join("director-admin"),
+    };
+    let socket = socket.display().to_string();
+    words.splice(2..2, ["-a", socket.as_str()]);
+    let output = Command::new("doveadm").arg("-c").arg(configuration).args(&words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn imap(address: SocketAddr, user: &str) -> Client {
@@ -293,6 +315,63 @@ fn move_somebody(net: Net, processes: Processes) {
     }
     let log = site.dovecot.log();
     assert!(log.contains("Kicked via director") || log.contains("disconnecting foo"), "{log}");
+}
+
+/// The program ends and starts again, and the login process forwards all the while. Only then is the user moved: the
+/// next session has to wait until the login process is back at the hub and has ended the old one.
+#[test]
+fn w07_a_session_of_another_process_outlives_a_restart_and_ends_before_the_next_one_begins() {
+    let sites = [
+        (Net(17), Processes::OneEach, "TERM", false),
+        (Net(18), Processes::Shared, "KILL", false),
+        (Net(19), Processes::OneEach, "TERM", true),
+    ];
+    let threads = sites.map(|(net, processes, signal, is_moving)| {
+        std::thread::spawn(move || restart_beside_a_session(net, processes, signal, is_moving))
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// `is_moving`: the move has begun before, and nobody could end the session.
+fn restart_beside_a_session(net: Net, processes: Processes, signal: &str, is_moving: bool) {
+    // Logins have little time at backends, so that soon after a restart none can be under way that began before.
+    let more = "login_proxy_timeout = 1 secs\n";
+    let Some(mut site) = Site::start_with(net, processes, &[11, 12], &[], more) else { return };
+    let user = "foo";
+    // Its login process comes back in any case.
+    let _other = site.imap_through_dovecot("bar");
+    let old = site.imap_through_dovecot(user);
+    let home = site.home(user, 1);
+    let other = site.backends.iter().map(|(ip, _)| *ip).find(|ip| *ip != home).unwrap();
+    let state = site.homing.folder().join("state/director.state");
+    let of_user =
+        |line: &str, what: &str| line.contains(&format!("user\t{HASH_OF_FOO}\t")) && line.contains(what);
+    let written = |what: &str| {
+        fs::read_to_string(&state).is_ok_and(|text| text.lines().any(|line| of_user(line, what)))
+    };
+    let until_written = |what: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while !written(what) {
+            assert!(Instant::now() < deadline, "{what} is not in {}", state.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until_written("\tsession@");
+    let words = format!("director move {user} {other}");
+    if is_moving {
+        site.dovecot.freeze(|| {
+            doveadm(&site.dovecot, &site.homing, &words);
+            until_written("moved-operator");
+            site.homing.restart(signal, net.homing());
+        });
+    } else {
+        site.homing.restart(signal, net.homing());
+        site.doveadm(&words);
+    }
+    let _next = site.imap_through_homing(user);
+    assert!(has_ended(&old), "the old session had to end before\n{}", site.homing.log());
+    assert_eq!(site.logins(user).iter().find(|(ip, _)| *ip == home), Some(&(home, 1)));
+    assert!(site.homing.log().contains("with sessions of other login processes: 2"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sessions that other programs forward: they ask for a place, and their ends are not seen here. Such a place is held
-//! like a session of our own for as long as the user is heard of, so that the user has no second backend meanwhile.
-//! How they ask and how they are heard of is not known here.
+//! like a session of our own for as long as the user is heard of, so that the user has no second backend meanwhile, and
+//! also behind a restart, which such a session does not notice. How they ask and how they are heard of is not known here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +14,12 @@ use thiserror::Error;
 use tokio::{sync::Notify, time::sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use super::core::ForeignUse;
 use super::{
-    Director, PlaceError, PlaceRequest, Placement, QUEUE_TIME, core::UserHash, placement::SessionPlace,
+    Director, PlaceError, PlaceRequest, Placement, QUEUE_TIME,
+    core::{ForeignSession, UserHash},
+    placement::SessionPlace,
+    tables::Tables,
 };
 
 /// Users whose foreign sessions are held at one time, each with some 200 bytes. As many as a large site has mailboxes
@@ -28,19 +32,6 @@ pub const LOOKUP_TIME: Duration = Duration::from_secs(60);
 
 /// Shortest pause between two looks at what is held.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What a place is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ForeignUse {
-    /// A session that is told of twice in `director_user_expire`: held until nothing was heard for the whole of it, so
-    /// that one report may be lost.
-    Session,
-    /// A session that no kick reaches: its program takes none, or knows it by a name of another hash (spec/director.md
-    /// 10, W2). Held as a session; a move waits until nothing is heard of it.
-    Unreachable,
-    /// A lookup, as for mail delivery: held for [`LOOKUP_TIME`].
-    Lookup,
-}
 
 /// Where a foreign session has to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +65,7 @@ impl Director {
         purpose: ForeignUse,
         request: PlaceRequest<'_>,
     ) -> Result<ForeignPlace, ForeignError> {
-        let placement = self.place_somewhere(QUEUE_TIME, request, SessionPlace::Elsewhere).await?;
+        let placement = self.place_somewhere(QUEUE_TIME, request, SessionPlace::Elsewhere(purpose)).await?;
         let expire = self.foreign.lock().expire;
         // The placement is there: the rules of hashing stay as they are until it is gone.
         let user = self.tables.hash(request.user);
@@ -119,6 +110,12 @@ impl Director {
     pub fn end_foreign(&self, user: UserHash, placed_before: Instant) {
         let ended = self.foreign.lock().end(user, placed_before);
         drop(ended);
+    }
+
+    /// The foreign sessions that an earlier run has left, and when each user's last one was placed. Who forwards them has
+    /// yet to be heard of.
+    pub fn foreign_taken_over(&self) -> &[(UserHash, Instant)] {
+        &self.foreign.taken_over
     }
 
     /// When the last one of the foreign sessions that kicks by hash find was placed; `None`: the user has none.
@@ -185,17 +182,20 @@ impl ForeignKicks {
 /// What all clones of a director share about foreign sessions.
 pub(super) struct Foreign {
     held: Mutex<Held<Placement>>,
+    taken_over: Vec<(UserHash, Instant)>,
     /// Tells the timer that it sleeps too long.
     sooner: Arc<Notify>,
     _end: DropGuard,
 }
 
 impl Foreign {
-    /// Starts the timer that gives places back.
-    pub(super) fn start(expire: Duration) -> Arc<Self> {
+    /// Takes over what an earlier run has left, and starts the timer that gives places back.
+    pub(super) fn start(expire: Duration, tables: &Arc<Tables>) -> Arc<Self> {
         let (end, sooner) = (CancellationToken::new(), Arc::<Notify>::default());
-        let held = Mutex::new(Held::new(expire));
-        let foreign = Arc::new(Self { held, sooner: Arc::clone(&sooner), _end: end.clone().drop_guard() });
+        let mut held = Held::new(expire);
+        let taken_over = take_over(&mut held, tables);
+        let (held, end_of_timer) = (Mutex::new(held), end.clone().drop_guard());
+        let foreign = Arc::new(Self { held, taken_over, sooner: Arc::clone(&sooner), _end: end_of_timer });
         let timer = run(Arc::downgrade(&foreign), sooner);
         tokio::spawn(async move { end.run_until_cancelled(timer).await });
         foreign
@@ -234,6 +234,28 @@ impl Foreign {
     fn lock(&self) -> MutexGuard<'_, Held<Placement>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// While the program was away nobody could tell it that the sessions live. So they are believed in as if that had just
+/// been told, but for lookups, whose time goes on.
+fn take_over(held: &mut Held<Placement>, tables: &Arc<Tables>) -> Vec<(UserHash, Instant)> {
+    let now = Instant::now();
+    let mut taken_over = Vec::new();
+    for ForeignSession { session, purpose, placed } in tables.foreign_sessions() {
+        let Some((placement, tag)) = Placement::taken_over(tables, session) else { continue };
+        let user = session.user().hash();
+        let placed = now.checked_sub(tables.age(placed)).unwrap_or(now);
+        let until = match purpose {
+            ForeignUse::Session | ForeignUse::Unreachable => now + held.expire,
+            ForeignUse::Lookup => placed + LOOKUP_TIME.min(held.expire),
+        };
+        if purpose == ForeignUse::Session {
+            taken_over.push((user, placed));
+        }
+        let key = Key { user, purpose, tag: tag.into() };
+        held.insert(key, Hold { guard: placement, placed, until });
+    }
+    taken_over
 }
 
 /// Runs until the last director is gone; keeps none of them.

@@ -123,7 +123,7 @@ impl Director {
         let programs_end = end.clone();
         tokio::spawn(async move { programs_end.run_until_cancelled(programs).await });
         tokio::spawn(timer::run(Arc::downgrade(&tables), tables.sooner(), end.clone()));
-        let foreign = Foreign::start(settings.user_expire);
+        let foreign = Foreign::start(settings.user_expire, &tables);
         let walks = Arc::new(Semaphore::new(views::WALKS_MAX));
         Ok(Self { tables, names, foreign, walks, keeper: None, _timer: Arc::new(end.drop_guard()) })
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     PlaceError, PlaceRequest, SessionLine,
-    core::{Cause, Host, Placed, SessionKey, UserHash, Wait},
+    core::{Cause, ForeignUse, Host, Placed, SessionKey, UserHash, Wait},
     tables::Tables,
     waits,
 };
@@ -16,7 +16,7 @@ pub(super) enum SessionPlace {
     /// This program, which ends it when asked.
     Here,
     /// Another one.
-    Elsewhere,
+    Elsewhere(ForeignUse),
 }
 
 /// A session's place, given back on drop.
@@ -38,7 +38,10 @@ impl Placement {
         place: SessionPlace,
     ) -> Result<Result<Self, Wait>, PlaceError> {
         let (tables, line) = (Arc::clone(tables), SessionLine::default());
-        let placed = tables.place(request, (place == SessionPlace::Here).then_some(&line))?;
+        let placed = match place {
+            SessionPlace::Here => tables.place(request, &line)?,
+            SessionPlace::Elsewhere(purpose) => tables.place_foreign(request, purpose)?,
+        };
         Ok(placed.map(|Placed { session, host, cause, .. }| {
             let (user, to) = (session.user().hash(), host.ip);
             tracing::debug!(
@@ -47,6 +50,13 @@ impl Placement {
             );
             Self { tables, session, host, cause, waited: WaitReason::None, line }
         }))
+    }
+
+    /// The place of a foreign session that an earlier run has left, and its tag.
+    pub(super) fn taken_over(tables: &Arc<Tables>, session: SessionKey) -> Option<(Self, Vec<u8>)> {
+        let (host, cause) = tables.read(|core, _| core.place_of(session))?;
+        let (tag, line, waited) = (host.tag.clone(), SessionLine::default(), WaitReason::None);
+        Some((Self { tables: Arc::clone(tables), session, host, cause, waited, line }, tag))
     }
 
     /// The login had to wait.

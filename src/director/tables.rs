@@ -15,8 +15,9 @@ use super::{
     by_session::BySession,
     clock::Clock,
     core::{
-        Action, Activity, Core, Moment, Operation, OperationError, Origin, Placed, STEP_USERS_MAX, Saved,
-        SavedHosts, SavedUser, SessionKey, Table, UnsavedChanges, UserCursor, UserHash, Wait,
+        Action, Activity, Core, ForeignSession, ForeignUse, Moment, Operation, OperationError, Origin,
+        Placed, STEP_USERS_MAX, Saved, SavedHosts, SavedUser, SessionKey, Table, UnsavedChanges, UserCursor,
+        UserHash, Wait,
     },
     counted,
     flush_program::{FlushJob, FlushJobs},
@@ -74,8 +75,9 @@ impl Tables {
     /// Tables that are empty, or as an earlier run has left them.
     pub(super) fn new(table: Table, configured: bool, saved: Option<Saved>) -> Self {
         let clock = Clock::new();
+        let foreign_kicks = ForeignKicks::default();
         let core = match saved {
-            Some(saved) => state::restored(clock.now(), table, saved),
+            Some(saved) => state::restored(clock.now(), table, saved, &foreign_kicks),
             None => Core::new(clock.now(), table),
         };
         let state = State { core, configured, stops: BySession::new(), timer: None, history: History::new() };
@@ -85,7 +87,7 @@ impl Tables {
             clock,
             wakes: Wakes::new(),
             sooner: Arc::default(),
-            foreign_kicks: ForeignKicks::default(),
+            foreign_kicks,
             flush_jobs: Arc::default(),
             progress: news(),
             ends: news(),
@@ -153,18 +155,44 @@ impl Tables {
         &self.flush_jobs
     }
 
-    /// Registers a session, or says why that has to wait. Without `stop` it is a foreign one.
-    ///
-    /// The name is hashed under the lock, since a reload must not change the rules between hashing and placing.
+    /// Registers a session, or says why that has to wait.
     pub(super) fn place(
         &self,
         request: PlaceRequest<'_>,
-        stop: Option<&SessionLine>,
+        stop: &SessionLine,
+    ) -> Result<Result<Placed, Wait>, PlaceError> {
+        self.place_with(request, |state, now, hash| {
+            let placed = state.core.place(now, request.tag, hash)?;
+            state.stops.insert(placed.session, stop.clone());
+            Ok(placed)
+        })
+    }
+
+    /// [`Tables::place`] for a foreign session. A restart must know of it soon, since it does not end then.
+    pub(super) fn place_foreign(
+        &self,
+        request: PlaceRequest<'_>,
+        purpose: ForeignUse,
+    ) -> Result<Result<Placed, Wait>, PlaceError> {
+        let placed = self.place_with(request, |state, now, hash| {
+            state.core.place_foreign(now, request.tag, hash, purpose)
+        });
+        if purpose != ForeignUse::Lookup {
+            self.soon.notify_one();
+        }
+        placed
+    }
+
+    /// The name is hashed under the lock, since a reload must not change the rules between hashing and placing.
+    fn place_with(
+        &self,
+        request: PlaceRequest<'_>,
+        place: impl FnOnce(&mut State, Moment, UserHash) -> Result<Placed, Wait>,
     ) -> Result<Result<Placed, Wait>, PlaceError> {
         let mut state = self.lock();
         let hash = state.core.hash(request.user.as_bytes());
         let now = self.clock.now();
-        let placed = match state.core.place(now, request.tag, hash) {
+        let placed = match place(&mut state, now, hash) {
             Ok(placed) => placed,
             Err(Wait::NoHost) if !state.configured => return Err(PlaceError::NoDirector),
             Err(wait) => {
@@ -175,9 +203,6 @@ impl Tables {
                 return Ok(Err(wait));
             }
         };
-        if let Some(stop) = stop {
-            state.stops.insert(placed.session, stop.clone());
-        }
         let (user, ip, cause) = (placed.session.user(), placed.host.ip, placed.cause);
         if placed.fresh {
             state.history.note_placed(now, user, ip, cause);
@@ -187,6 +212,16 @@ impl Tables {
             tracing::debug!("user hash {}: placed on {ip} {cause}", user.hash());
         }
         Ok(Ok(placed))
+    }
+
+    /// The sessions of other programs.
+    pub(super) fn foreign_sessions(&self) -> Vec<ForeignSession> {
+        self.lock().core.foreign_sessions().collect()
+    }
+
+    /// How long a moment is over.
+    pub(super) fn age(&self, moment: Moment) -> Duration {
+        self.clock.now().since(moment)
     }
 
     /// The moment of an instant.

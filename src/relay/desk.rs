@@ -107,12 +107,19 @@ impl Desk {
         }
     }
 
-    /// Attempts follow one another while there is time, so that two are the most.
     fn login_time(&self, question: &HostQuestion) -> Duration {
-        let own = (!self.login_time.is_zero()).then_some(self.login_time);
-        let limit = question.timeout().map_or(own, time);
-        limit.map_or(LOGIN_TIME_MAX, |limit| limit.saturating_mul(2).min(LOGIN_TIME_MAX))
+        question.timeout().map_or_else(|| self.usual_login_time(), |limit| all_attempts(time(limit)))
     }
+
+    /// How long login processes may take if the auth service does not say.
+    pub(super) fn usual_login_time(&self) -> Duration {
+        all_attempts((!self.login_time.is_zero()).then_some(self.login_time))
+    }
+}
+
+/// Attempts follow one another while there is time, so that two are the most.
+fn all_attempts(limit: Option<Duration>) -> Duration {
+    limit.map_or(LOGIN_TIME_MAX, |limit| limit.saturating_mul(2).min(LOGIN_TIME_MAX))
 }
 
 /// Seconds, or milliseconds; `None` for what may be anything.

@@ -81,6 +81,7 @@ impl Relay {
     pub fn serve(self, director: &Director) -> Result<Serving, ServeError> {
         let (stop, hub, settings) = (CancellationToken::new(), Arc::<Hub>::default(), self.settings);
         let desk = Desk::new(director.clone(), Arc::clone(&hub), WAITING_MAX, settings.login_time);
+        hub.take_over(director.foreign_taken_over(), desk.usual_login_time());
         if self.bound.iter().any(|bound| bound.role == SocketRole::LoginProcesses) {
             let kicks = hub::kicks::run(Arc::clone(&hub), director.clone(), settings.parallel_kicks_max);
             let stop = stop.clone();

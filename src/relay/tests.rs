@@ -104,7 +104,7 @@ impl Site {
             auth_login: path("auth-login"),
             auth_userdb: path("auth-userdb"),
         });
-        let director = Director::new(&settings).await.unwrap();
+        let director = Director::start(&settings).await.unwrap();
         let serving = Some(relay.unwrap().serve(&director).unwrap());
         let (auth, userdb) = (path("auth-login"), path("auth-userdb"));
         let (auth, userdb) = (UnixListener::bind(auth).unwrap(), UnixListener::bind(userdb).unwrap());

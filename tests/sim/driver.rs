@@ -7,8 +7,8 @@ use std::{
 };
 
 use homing::director::core::{
-    Action, Cause, Core, DrainEnd, DrainState, FlushRun, Moment, Operation, OperationError, Origin,
-    SessionKey, Table, UserCursor, UserHash, Wait,
+    Action, Cause, Core, DrainEnd, DrainState, FlushRun, ForeignUse, Moment, Operation, OperationError,
+    Origin, SessionKey, Table, UserCursor, UserHash, Wait,
 };
 
 use super::{
@@ -39,6 +39,8 @@ pub struct Seen {
     pub forgotten: u64,
     pub restarts: u64,
     pub restarted_moves: u64,
+    pub outlived: u64,
+    pub outlived_moving: u64,
     pub drains: u64,
     pub drained: u64,
     pub drained_held: u64,
@@ -59,6 +61,8 @@ pub struct Sim {
     pub kicked: BTreeSet<SessionKey>,
     /// Sessions that do not end before the end of the history.
     pub immortal: BTreeSet<SessionKey>,
+    /// Sessions of other programs, one of a user at most.
+    pub foreign: BTreeSet<SessionKey>,
     pub runs: Vec<FlushRun>,
     /// Logins that were told to wait and not woken since.
     pub waiting: BTreeSet<Who>,
@@ -82,6 +86,7 @@ impl Sim {
             live: BTreeMap::new(),
             kicked: BTreeSet::new(),
             immortal: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             runs: Vec::new(),
             waiting: BTreeSet::new(),
             seen: Seen::default(),
@@ -101,7 +106,13 @@ impl Sim {
 
     pub fn login(&mut self, who: Who) {
         let expected = self.model.answer(who);
-        let got = self.core.place(self.now(), who.0.as_bytes(), who.1);
+        let has_foreign = self.foreign.iter().any(|session| self.live[session].0 == who);
+        let is_foreign = !has_foreign && self.random.one_in(4);
+        let (now, tag) = (self.now(), who.0.as_bytes());
+        let got = match is_foreign {
+            true => self.core.place_foreign(now, tag, who.1, ForeignUse::Session),
+            false => self.core.place(now, tag, who.1),
+        };
         self.note(|| format!("login {who:?}: {got:?}"));
         match got {
             Ok(placed) => {
@@ -113,6 +124,9 @@ impl Sim {
                 assert!(self.live.insert(placed.session, (who, ip)).is_none(), "sessions are unique");
                 self.model.enter(who, backend, placed.session);
                 self.waiting.remove(&who);
+                if is_foreign {
+                    self.foreign.insert(placed.session);
+                }
                 if self.random.one_in(12) {
                     self.immortal.insert(placed.session);
                 }
@@ -141,6 +155,7 @@ impl Sim {
         self.live.remove(&session);
         self.kicked.remove(&session);
         self.immortal.remove(&session);
+        self.foreign.remove(&session);
         self.model.leave(session);
         let actions = self.core.release(self.now(), session);
         self.note(|| format!("release {session:?}: {actions:?}"));

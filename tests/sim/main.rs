@@ -101,6 +101,8 @@ fn check_variety(seen: &[Seen]) {
         ("forced flushes", sum(|s| s.forgotten)),
         ("restarts", sum(|s| s.restarts)),
         ("moves that went on after a restart", sum(|s| s.restarted_moves)),
+        ("foreign sessions behind a restart", sum(|s| s.outlived)),
+        ("those that a move waits for", sum(|s| s.outlived_moving)),
         ("drains", sum(|s| s.drains)),
         ("drained users", sum(|s| s.drained)),
         ("drained users with sessions", sum(|s| s.drained_held)),

@@ -1,16 +1,16 @@
-//! A restart: all sessions end at once, and a new core begins with what was written down of the old one. The writer
-//! wrote everything once and from then on only what had changed.
+//! A restart: all sessions end at once but those of other programs, and a new core begins with what was written down of
+//! the old one. The writer wrote everything once and from then on only what had changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use homing::director::core::{
-    Change, Core, Operation, Origin, Saved, SavedHosts, SavedUser, Table, UnsavedChanges, UserCursor,
-    UserHash,
+    Change, Core, Operation, Origin, Saved, SavedHosts, SavedUser, SessionKey, Table, UnsavedChanges,
+    UserCursor, UserHash,
 };
 
 use super::{
     driver::Sim,
-    model::{Life, Model},
+    model::{Life, Model, PATIENCE, Who},
 };
 
 /// The file, so to speak.
@@ -63,16 +63,39 @@ impl Sim {
         let (core, restored, told) = Core::restored(self.now().max(self.model_now()), table.clone(), saved);
         self.core = core;
         self.written = Written::begin(&mut self.core);
-        self.model.restart(table);
-        self.live.clear();
+        let outlived = self.outlived();
+        self.seen.outlived += outlived.len() as u64;
+        self.model.restart(table, &outlived);
         self.kicked.clear();
-        self.immortal.clear();
+        self.seen.outlived_moving += self.model.owed_kicks.len() as u64;
         self.runs.clear();
         // Whoever waited is gone, too.
         self.waiting.clear();
         self.seen.restarts += 1;
         self.seen.restarted_moves += restored.moving as u64;
         self.hear(&told);
+    }
+
+    /// The sessions that went on, by their users; the core has others for them.
+    fn outlived(&mut self) -> BTreeMap<Who, SessionKey> {
+        let before = std::mem::take(&mut self.live);
+        let foreign: BTreeMap<_, _> =
+            std::mem::take(&mut self.foreign).into_iter().map(|old| (before[&old].0, old)).collect();
+        let immortal = std::mem::take(&mut self.immortal);
+        let mut outlived = BTreeMap::new();
+        for new in self.core.foreign_sessions().map(|foreign| foreign.session) {
+            let tag = super::told::tag(self.core.tag_of(new.user()));
+            let who = (tag, new.user().hash());
+            let old = foreign.get(&who).unwrap_or_else(|| panic!("{who:?} has no such session"));
+            self.live.insert(new, before[old]);
+            self.foreign.insert(new);
+            if immortal.contains(old) {
+                self.immortal.insert(new);
+            }
+            assert!(outlived.insert(who, new).is_none(), "{who:?} twice");
+        }
+        assert_eq!(outlived.len(), foreign.len(), "a session is forgotten");
+        outlived
     }
 
     fn model_now(&self) -> homing::director::core::Moment {
@@ -94,10 +117,12 @@ impl Model {
         self.forget_strays();
     }
 
-    fn restart(&mut self, table: Table) {
-        // Flushes and drains end with the program.
+    fn restart(&mut self, table: Table, outlived: &BTreeMap<Who, SessionKey>) {
+        // Flushes end with the program; drains go on.
         self.flows.clear();
-        self.drains.clear();
+        for drain in &mut self.drains {
+            (drain.told, drain.moves) = (None, Vec::new());
+        }
         self.quiet.clear();
         self.change(Origin::Configuration, &Operation::Configure(table)).unwrap();
         self.owed_kicks.clear();
@@ -113,6 +138,14 @@ impl Model {
             let person = &mut self.people[at];
             let had_sessions = !std::mem::take(&mut person.sessions).is_empty();
             person.flush = None;
+            if let Some(session) = outlived.get(&who) {
+                person.sessions = BTreeSet::from([*session]);
+                if person.life != Life::Settled {
+                    person.life = Life::Ending { deadline: now + PATIENCE, stuck: false };
+                    self.owed_kicks.push(*session);
+                }
+                continue;
+            }
             if person.life == Life::Settled {
                 if had_sessions {
                     person.seen = now;

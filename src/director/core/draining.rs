@@ -25,6 +25,7 @@ impl Core {
         self.check_in_use(ip)?;
         let limits = DrainLimits::try_from(draining)?;
         let now = self.now;
+        self.drains.is_changed = true;
         if let Some(drain) = self.drains.active.get_mut(&ip) {
             drain.limits = limits;
             drain.pace.set(limits.per_sec, now);
@@ -82,6 +83,7 @@ impl Core {
         let table = self.backends.table();
         let has_weight = |ip: &IpAddr| table.get(*ip).is_some_and(|host| host.vhosts > 0);
         for (_, drain) in self.drains.active.iter_mut().filter(|(ip, _)| !has_weight(ip)) {
+            self.drains.is_changed |= drain.vhosts_before.is_none();
             drain.vhosts_before.get_or_insert(0);
         }
         let closed = self.drains.active.iter().filter(|(_, drain)| drain.vhosts_before.is_some());
@@ -204,6 +206,7 @@ impl Core {
         if let Some(host) = host {
             actions.extend(self.change_host(origin, ip, |host| host.vhosts = 0));
             self.drains.active.entry(ip).and_modify(|drain| drain.vhosts_before = Some(host.vhosts));
+            self.drains.is_changed = true;
         }
     }
 
@@ -364,7 +367,7 @@ enum Step {
 }
 
 impl Walk {
-    fn begin(numbers: VecDeque<HostNumber>) -> Self {
+    pub(super) fn begin(numbers: VecDeque<HostNumber>) -> Self {
         Self::Round { round: Round::Vacant, numbers, at: None, busy: 0 }
     }
 }

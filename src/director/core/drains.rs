@@ -207,6 +207,8 @@ pub(super) enum Round {
 /// All drains.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Drains {
+    /// They are not as they were last written down.
+    pub(super) is_changed: bool,
     pub(super) active: BTreeMap<IpAddr, Drain>,
     /// The last one of each backend, in the order of their ends.
     pub(super) ended: VecDeque<(IpAddr, Drain, DrainEnd)>,
@@ -225,12 +227,14 @@ impl Drains {
     pub(super) fn note_moved(&mut self, from: IpAddr, to: Option<IpAddr>) {
         if let Some(drain) = self.active.get_mut(&from).filter(|_| to != Some(from)) {
             drain.moved += 1;
+            self.is_changed = true;
         }
     }
 
     /// Ends a drain; what is known of it stays for a while.
     pub(super) fn end(&mut self, ip: IpAddr, end: DrainEnd) -> Option<Drain> {
         let drain = self.active.remove(&ip)?;
+        self.is_changed = true;
         self.ended.retain(|(other, ..)| *other != ip);
         self.ended.push_back((ip, drain.clone(), end));
         Some(drain)

@@ -17,6 +17,7 @@ mod changes;
 mod draining;
 mod drains;
 mod flush;
+mod foreign;
 mod hash;
 mod hosts;
 mod invariants;
@@ -49,6 +50,7 @@ pub use drains::{
 };
 use flush::Flushes;
 pub use flush::{FLUSHES_MAX, FlushId, FlushProgress};
+pub use foreign::{ForeignSession, ForeignUse};
 pub use hash::{Naming, UserHash};
 pub use hosts::{Host, Hosts, VHOSTS_DEFAULT};
 pub use mail_servers::{MailServer, MailServerError, ServerHost, hosts_of};
@@ -60,7 +62,8 @@ pub use operation::{
 pub use plan::{Plan, PlanCount, PlanRow, Planner};
 pub use ring::Ring;
 pub use saved::{
-    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges,
+    CHANGES_MAX, Change, Restored, Saved, SavedBackend, SavedDrain, SavedForeign, SavedHosts, SavedMove,
+    SavedUser, UnsavedChanges,
 };
 pub use time::Moment;
 pub use username_format::{FormatError, UsernameFormat};
@@ -139,6 +142,16 @@ impl Core {
     /// is down or without vhosts (spec/director.md 3.2); a removed one holds while a session lives there, and keeps the
     /// user from all others for the kick delay behind it.
     pub fn place(&mut self, now: Moment, tag: &[u8], hash: UserHash) -> Result<Placed, Wait> {
+        self.place_session(now, tag, hash, None)
+    }
+
+    fn place_session(
+        &mut self,
+        now: Moment,
+        tag: &[u8],
+        hash: UserHash,
+        foreign: Option<ForeignUse>,
+    ) -> Result<Placed, Wait> {
         self.set_time(now);
         let user = UserKey { tag: self.backends.tag(tag).ok_or(Wait::NoHost)?, hash };
         let (slot, fresh) = match self.find(user) {
@@ -159,7 +172,11 @@ impl Core {
         }
         let backend = self.backends.row(row.host).ok_or(Wait::NoHost)?;
         let host = Arc::clone(&backend.host);
-        let session = self.users.enter(slot).ok_or(Wait::NoHost)?;
+        let session = match foreign {
+            None => self.users.enter(slot),
+            Some(purpose) => self.users.enter_foreign(slot, purpose, self.now),
+        };
+        let session = session.ok_or(Wait::NoHost)?;
         Ok(Placed { session, host, cause, fresh })
     }
 

@@ -290,3 +290,39 @@ fn kicks_that_nobody_performs_do_not_grow_without_end() {
     kicks.add(users.map(UserHash::from_number));
     assert_eq!(kicks.lock().len(), FOREIGN_USERS_MAX);
 }
+
+/// Nobody could tell of the sessions while the program was away, so their time starts anew; that of a lookup goes on.
+#[tokio::test]
+async fn w07_what_was_held_is_held_behind_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_dir = Some(folder.path().to_owned());
+    let settings = DirectorSettings { state_dir, ..settings("10.1.0.1-10.1.0.3") };
+    let first = Director::start(&settings).await.unwrap();
+    for (purpose, user) in [
+        (ForeignUse::Session, "foo"),
+        (ForeignUse::Unreachable, "user1"),
+        (ForeignUse::Lookup, "foo"),
+        (ForeignUse::Lookup, "user2"),
+    ] {
+        place_foreign(&first, purpose, user).await;
+    }
+    drop(place(&first, "own").await);
+    first.finish().await;
+    drop(first);
+    let second = Director::start(&settings).await.unwrap();
+    assert_eq!(sessions(&second), 4);
+    let taken_over: Vec<_> = second.foreign_taken_over().iter().map(|(user, _)| *user).collect();
+    assert_eq!(taken_over, [second.hash(b"foo")], "kicks find no others");
+    let (user, ip) = (second.hash(b"foo"), "10.1.0.1".parse().unwrap());
+    second.apply(Origin::Operator, Operation::MoveUser { user, ip }).unwrap();
+    assert_eq!(second.foreign_kicked().await, user);
+    pass(&second, LOOKUP_TIME);
+    assert_eq!(sessions(&second), 2);
+    assert!(second.foreign_placed(user).is_some_and(|placed| placed < Instant::now()));
+    second.end_foreign(user, Instant::now());
+    assert_eq!(place(&second, "foo").await.ip(), ip);
+    pass(&second, EXPIRE - Duration::from_secs(1));
+    assert_eq!(sessions(&second), 1);
+    pass(&second, EXPIRE);
+    assert_eq!(sessions(&second), 0);
+}

@@ -2,9 +2,9 @@
 //! changed since, in batches; when those have become more than the rest it is written anew. Each line has a checksum
 //! that covers the one before, too, and nothing of a file counts but up to the end of a batch.
 //!
-//! A killed program loses the changes of the last two seconds, and of backends and moves those of the last moment
-//! (`keeper::PAUSE`, `keeper::SOON`); one that is stopped loses nothing. What a mapping was that is lost so, the hash
-//! says again, unless backends have changed since it was made. This room does not know what a change means.
+//! A killed program loses the changes of the last two seconds, and of backends, moves and foreign sessions those of the
+//! last moment (`keeper::PAUSE`, `keeper::SOON`); one that is stopped loses nothing. What a mapping was that is lost so,
+//! the hash says again, unless backends have changed since it was made. This room does not know what a change means.
 
 mod check;
 mod file;
@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use super::{
     core::{Action, Core, Moment, Saved, Table},
+    foreign::ForeignKicks,
     told,
 };
 pub use check::check;
@@ -62,14 +63,19 @@ impl StateError {
     }
 }
 
-/// Tables as the last run has left them.
-pub(super) fn restored(now: Moment, table: Table, saved: Saved) -> Core {
+/// Tables as the last run has left them. All sessions are those of other programs.
+pub(super) fn restored(now: Moment, table: Table, saved: Saved, kicks: &ForeignKicks) -> Core {
     let (core, counts, told) = Core::restored(now, table, saved);
     told.iter().for_each(told::tell);
+    kicks.add(told.iter().filter_map(|action| match action {
+        Action::Kick { session } => Some(session.user().hash()),
+        _ => None,
+    }));
     tracing::info!(
-        "state of the last run taken over; users: {}, of them being moved: {}, expired meanwhile: {}, without backend: {}",
+        "state of the last run taken over; users: {}, of them being moved: {}, with sessions of other login processes: {}, expired meanwhile: {}, without backend: {}",
         counts.users,
         counts.moving,
+        counts.foreign,
         counts.expired,
         counts.dropped
     );
@@ -83,6 +89,8 @@ pub(super) fn is_pressing(action: &Action) -> bool {
         | Action::MoveEnded(_)
         | Action::UserMapped { .. }
         | Action::UsersForgotten { .. }
+        | Action::DrainStarted { .. }
+        | Action::DrainChanged { .. }
         | Action::HostAdded { .. }
         | Action::HostChanged { .. }
         | Action::HostRemoved { .. } => true,
@@ -93,8 +101,6 @@ pub(super) fn is_pressing(action: &Action) -> bool {
         | Action::AbortFlush { .. }
         | Action::Stuck { .. }
         | Action::UserKicked { .. }
-        | Action::DrainStarted { .. }
-        | Action::DrainChanged { .. }
         | Action::FlushStarted { .. }
         | Action::FlushWalked { .. }
         | Action::FlushEnded { .. }

@@ -1,12 +1,13 @@
 //! The records of the file: one line each, fields separated by tabs. They are words and numbers that a person can read.
 //! Which record may stand where is not known here.
 
-use std::{borrow::Cow, fmt::Display, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt::Display, io::Write, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use homing_wire::tab;
 
 use crate::director::core::{
-    Cause, Change, Host, Moment, Naming, Origin, SavedBackend, SavedMove, SavedUser, UserHash, UsernameFormat,
+    Cause, Change, Draining, ForeignUse, Host, Moment, Naming, Origin, SavedBackend, SavedDrain,
+    SavedForeign, SavedMove, SavedUser, UserHash, UsernameFormat,
 };
 
 /// The first field of the first line.
@@ -26,6 +27,8 @@ pub(super) enum Record {
     Configured(Arc<Host>),
     /// A backend.
     Backend(SavedBackend),
+    /// A drain of one.
+    Drain(SavedDrain),
     /// A mapping, or the end of one.
     User(Change),
     /// Everything so far belongs together.
@@ -52,6 +55,7 @@ impl Record {
                 }
                 &mut out
             }
+            Self::Drain(drain) => out.drain(drain),
             Self::User(Change::Is(user)) => out.user(user),
             Self::User(Change::Gone { tag, hash }) => out.word("forget").word(hash).bytes(tag),
             Self::Commit => out.word("commit"),
@@ -80,6 +84,7 @@ impl Record {
             }
             "configured" => Self::Configured(Arc::new(fields.host()?)),
             "backend" => Self::Backend(fields.backend()?),
+            "drain" => Self::Drain(fields.drain()?),
             "user" => Self::User(Change::Is(fields.user()?)),
             "forget" => {
                 let hash = UserHash::from_number(fields.number()?);
@@ -108,6 +113,22 @@ fn origin_of(word: &str) -> Option<Origin> {
         .find(|origin| word_of(*origin) == word)
 }
 
+fn word_of_use(purpose: ForeignUse) -> &'static str {
+    match purpose {
+        ForeignUse::Session => "session",
+        ForeignUse::Unreachable => "unreachable",
+        ForeignUse::Lookup => "lookup",
+    }
+}
+
+/// A use with its time; what has no `@` is something else.
+fn foreign_of(word: &str) -> Option<SavedForeign> {
+    let (word, placed) = word.split_once('@')?;
+    let mut uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup].into_iter();
+    let purpose = uses.find(|purpose| word_of_use(*purpose) == word)?;
+    Some(SavedForeign { purpose, placed: Moment::from_millis(number(placed)?) })
+}
+
 fn cause_of(word: &str) -> Option<Cause> {
     let Some((kind, origin)) = word.split_once('-') else {
         return (word == "hashed").then_some(Cause::Hashed);
@@ -134,8 +155,14 @@ impl Fields {
         self
     }
 
+    /// Nothing in a word or a number has to be escaped.
     fn word(&mut self, word: impl Display) -> &mut Self {
-        self.bytes(word.to_string().as_bytes())
+        if !self.0.is_empty() {
+            self.0.push(b'\t');
+        }
+        // Memory takes everything.
+        let _ = write!(self.0, "{word}");
+        self
     }
 
     fn optional(&mut self, value: Option<impl Display>) -> &mut Self {
@@ -148,6 +175,13 @@ impl Fields {
     fn host(&mut self, host: &Host) -> &mut Self {
         self.word(host.ip).word(host.vhosts).word(if host.up { "up" } else { "down" }).bytes(&host.tag);
         self.bytes(host.hostname.as_deref().unwrap_or_default().as_bytes())
+    }
+
+    fn drain(&mut self, drain: &SavedDrain) -> &mut Self {
+        let Draining { parallel, per_sec, grace } = drain.limits;
+        self.word("drain").word(drain.ip).word(word_of(drain.origin)).word(drain.started.millis());
+        self.optional(parallel).optional(per_sec).optional(grace.map(|grace| grace.as_millis()));
+        self.optional(drain.vhosts_before).word(drain.users_at_start).word(drain.moved)
     }
 
     fn cause(&mut self, cause: Cause) -> &mut Self {
@@ -166,6 +200,9 @@ impl Fields {
         if let Some(moving) = user.moving {
             self.word(moving.from).optional(moving.to).cause(moving.cause);
             self.optional(moving.until.map(Moment::millis));
+        }
+        for SavedForeign { purpose, placed } in &user.foreign {
+            self.word(format_args!("{}@{}", word_of_use(*purpose), placed.millis()));
         }
         self
     }
@@ -199,8 +236,12 @@ impl<'a> Reader<'a> {
         number(self.text()?)
     }
 
+    fn optional_number<T: FromStr>(&mut self) -> Option<Option<T>> {
+        optional(self.text()?, number)
+    }
+
     fn moment(&mut self) -> Option<Option<Moment>> {
-        optional(self.text()?, |text| number(text).map(Moment::from_millis))
+        Some(self.optional_number()?.map(Moment::from_millis))
     }
 
     fn ip(&mut self) -> Option<IpAddr> {
@@ -234,19 +275,46 @@ impl<'a> Reader<'a> {
         Some(SavedBackend { number: name, host, changed, is_gone })
     }
 
+    fn drain(&mut self) -> Option<SavedDrain> {
+        Some(SavedDrain {
+            ip: self.ip()?,
+            origin: origin_of(self.text()?)?,
+            started: Moment::from_millis(self.number()?),
+            limits: Draining {
+                parallel: self.optional_number()?,
+                per_sec: self.optional_number()?,
+                grace: self.optional_number()?.map(Duration::from_millis),
+            },
+            vhosts_before: self.optional_number()?,
+            users_at_start: self.number()?,
+            moved: self.number()?,
+        })
+    }
+
     fn user(&mut self) -> Option<SavedUser> {
-        Some(SavedUser {
+        let mut user = SavedUser {
             hash: UserHash::from_number(self.number()?),
             tag: self.bytes()?.into_owned(),
             backend: self.number()?,
             seen: self.moment()?,
             mapped_secs: self.number()?,
             cause: cause_of(self.text()?)?,
-            moving: match self.text() {
-                Some(from) => Some(self.moving(from)?),
-                None => None,
-            },
-        })
+            moving: None,
+            foreign: Vec::new(),
+        };
+        let mut rest = self.text();
+        if let Some(from) = rest.filter(|word| !word.contains('@')) {
+            user.moving = Some(self.moving(from)?);
+            rest = self.text();
+        }
+        while let Some(word) = rest {
+            let foreign = foreign_of(word)?;
+            // Each use once, in their order.
+            user.foreign.last().is_none_or(|last| last.purpose < foreign.purpose).then_some(())?;
+            user.foreign.push(foreign);
+            rest = self.text();
+        }
+        Some(user)
     }
 
     fn moving(&mut self, from: &str) -> Option<SavedMove> {

@@ -1,7 +1,7 @@
 //! Lines with checksums: `SEAL BODY`, where the seal is the CRC-32 of the seal before and of the body, in hexadecimal.
 //! A line that is missing, doubled, moved or damaged is noticed at the next one. It knows nothing of bodies.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 
 /// A line, its LF included. The longest has a tag and a host name from the configuration.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -17,7 +17,8 @@ impl Seal {
     /// Appends a line. The body has no LF.
     pub(super) fn write(&mut self, body: &[u8], out: &mut Vec<u8>) {
         *self = self.over(body);
-        out.extend_from_slice(format!("{:08x} ", self.0).as_bytes());
+        // Memory takes everything.
+        let _ = write!(out, "{:08x} ", self.0);
         out.extend_from_slice(body);
         out.push(b'\n');
     }
@@ -32,18 +33,19 @@ impl Seal {
 
 /// What a line turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum Line<'a> {
     /// As it was written.
-    Whole(Vec<u8>),
+    Whole(&'a [u8]),
     /// Not, or not at this place.
     Broken,
     /// The end.
     End,
 }
 
-/// Reads lines.
+/// Reads lines. There may be millions, so their memory is used again.
 pub(super) struct Lines<R> {
     input: R,
+    line: Vec<u8>,
     /// The checksum of the last line, as written there.
     before: Option<Seal>,
     bytes: u64,
@@ -51,7 +53,7 @@ pub(super) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, before: Some(Seal::default()), bytes: 0 }
+        Self { input, line: Vec::new(), before: Some(Seal::default()), bytes: 0 }
     }
 
     /// How many bytes the lines so far had.
@@ -60,26 +62,20 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line. Behind a broken one, lines can be whole again.
-    pub(super) fn next(&mut self) -> io::Result<Line> {
-        let mut line = Vec::new();
-        let count = (&mut self.input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    pub(super) fn next(&mut self) -> io::Result<Line<'_>> {
+        self.line.clear();
+        let count = (&mut self.input).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;
         self.bytes += count as u64;
         if count == 0 {
             return Ok(Line::End);
         }
-        let written = seal_of(&line);
+        let written = seal_of(&self.line);
         let before = std::mem::replace(&mut self.before, written);
-        let body = line.strip_suffix(b"\n").and_then(|line| line.get(SEAL_BYTES..));
-        let is_whole = match (before, written, body) {
-            (Some(before), Some(written), Some(body)) => before.over(body) == written,
-            _ => false,
-        };
-        if !is_whole {
-            return Ok(Line::Broken);
-        }
-        line.pop();
-        line.drain(..SEAL_BYTES);
-        Ok(Line::Whole(line))
+        let body = self.line.strip_suffix(b"\n").and_then(|line| line.get(SEAL_BYTES..));
+        Ok(match (before, written, body) {
+            (Some(before), Some(written), Some(body)) if before.over(body) == written => Line::Whole(body),
+            _ => Line::Broken,
+        })
     }
 }
 
@@ -94,13 +90,15 @@ fn seal_of(line: &[u8]) -> Option<Seal> {
 mod tests {
     use super::*;
 
-    fn lines(text: &[u8]) -> Vec<Line> {
+    /// The bodies; `None` for broken lines.
+    fn lines(text: &[u8]) -> Vec<Option<Vec<u8>>> {
         let mut lines = Lines::new(text);
         let mut found = Vec::new();
         loop {
             match lines.next().unwrap() {
                 Line::End => return found,
-                line => found.push(line),
+                Line::Broken => found.push(None),
+                Line::Whole(body) => found.push(Some(body.to_vec())),
             }
         }
     }
@@ -110,12 +108,12 @@ mod tests {
         let (mut seal, mut text) = (Seal::default(), Vec::new());
         let bodies = [&b"one"[..], b"", b"two"];
         bodies.iter().for_each(|body| seal.write(body, &mut text));
-        let whole: Vec<_> = bodies.iter().map(|body| Line::Whole(body.to_vec())).collect();
+        let whole: Vec<_> = bodies.iter().map(|body| Some(body.to_vec())).collect();
         assert_eq!(lines(&text), whole);
         for at in 0..text.len() {
             let mut other = text.clone();
             other[at] ^= 1;
-            assert!(lines(&other).contains(&Line::Broken), "byte {at}");
+            assert!(lines(&other).contains(&None), "byte {at}");
         }
         let without_second: Vec<_> = text
             .split_inclusive(|b| *b == b'\n')
@@ -123,6 +121,6 @@ mod tests {
             .filter(|(n, _)| *n != 1)
             .flat_map(|(_, line)| line.to_vec())
             .collect();
-        assert_eq!(lines(&without_second), [Line::Whole(b"one".to_vec()), Line::Broken]);
+        assert_eq!(lines(&without_second), [Some(b"one".to_vec()), None]);
     }
 }

@@ -165,6 +165,9 @@ impl Output {
         for row in hosts.backends {
             self.write(&Record::Backend(row))?;
         }
+        for drain in hosts.drains {
+            self.write(&Record::Drain(drain))?;
+        }
         Ok(())
     }
 

@@ -16,8 +16,9 @@ use crate::{
     director::{
         Director,
         core::{
-            Cause, Change, Host, Moment, Naming, Operation, Origin, Saved, SavedBackend, SavedHosts,
-            SavedMove, SavedUser, UserHash, UsernameFormat,
+            Cause, Change, Draining, ForeignUse, Host, Moment, Naming, Operation, Origin, Saved,
+            SavedBackend, SavedDrain, SavedForeign, SavedHosts, SavedMove, SavedUser, UserHash,
+            UsernameFormat,
         },
     },
 };
@@ -38,6 +39,7 @@ fn records_of(saved: &Saved) -> Vec<Record> {
     let mut records = vec![Record::Header(VERSION), Record::Table(hosts.naming.clone(), hosts.expire)];
     records.extend(hosts.configured.iter().cloned().map(Record::Configured));
     records.extend(hosts.backends.iter().cloned().map(Record::Backend));
+    records.extend(hosts.drains.iter().copied().map(Record::Drain));
     records.extend(saved.users.iter().cloned().map(|user| Record::User(Change::Is(user))));
     records.push(Record::Commit);
     records
@@ -54,7 +56,9 @@ struct Table {
     expire_millis: u32,
     hosts: Vec<([u8; 4], u32, bool, Vec<u8>, Option<u8>)>,
     changes: Vec<(bool, u64, u8)>,
-    users: Vec<(u32, u32, Option<u64>, u32, u8, Option<(Option<[u8; 16]>, u8, Option<u64>)>)>,
+    drains: Vec<([u8; 4], u64, (Option<u32>, Option<u32>, Option<u32>), Option<u32>, [u64; 2])>,
+    users:
+        Vec<(u32, u32, Option<u64>, u32, u8, Option<(Option<[u8; 16]>, u8, Option<u64>)>, [Option<u64>; 3])>,
 }
 
 fn origin(number: u8) -> Origin {
@@ -89,7 +93,7 @@ impl Table {
             .users
             .iter()
             .map(|user| {
-                let (hash, backend, seen, mapped_secs, why, moving) = user;
+                let (hash, backend, seen, mapped_secs, why, moving, foreign) = user;
                 let moving = moving.map(|(to, why, until)| SavedMove {
                     from: IpAddr::from([10, 0, 0, 1]),
                     to: to.map(IpAddr::from),
@@ -98,6 +102,10 @@ impl Table {
                 });
                 let tag = if why % 3 == 0 { b"a\tb\n".to_vec() } else { Vec::new() };
                 let (hash, seen) = (UserHash::from_number(*hash), seen.map(Moment::from_millis));
+                let uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup];
+                let foreign = uses.into_iter().zip(foreign).filter_map(|(purpose, placed)| {
+                    Some(SavedForeign { purpose, placed: Moment::from_millis((*placed)?) })
+                });
                 SavedUser {
                     tag,
                     hash,
@@ -106,13 +114,31 @@ impl Table {
                     mapped_secs: *mapped_secs,
                     cause: cause(*why),
                     moving,
+                    foreign: foreign.collect(),
                 }
             })
             .collect();
         users.sort_by(|a, b| (&a.tag, a.hash).cmp(&(&b.tag, b.hash)));
         users.dedup_by(|a, b| (&a.tag, a.hash) == (&b.tag, b.hash));
         let expire = Duration::from_millis(self.expire_millis.into());
-        Saved { hosts: SavedHosts { naming: naming(), expire, configured, backends }, users }
+        let drains = self.drains.iter().map(|(ip, started, limits, before, counts)| {
+            let (parallel, per_sec, grace) = *limits;
+            SavedDrain {
+                ip: IpAddr::from(*ip),
+                origin: origin(ip[0]),
+                started: Moment::from_millis(*started),
+                limits: Draining {
+                    parallel,
+                    per_sec,
+                    grace: grace.map(|millis| Duration::from_millis(millis.into())),
+                },
+                vhosts_before: *before,
+                users_at_start: counts[0],
+                moved: counts[1],
+            }
+        });
+        let drains = drains.collect();
+        Saved { hosts: SavedHosts { naming: naming(), expire, configured, backends, drains }, users }
     }
 }
 
@@ -156,7 +182,7 @@ fn host() -> Host {
 fn user(hash: u32) -> SavedUser {
     let (seen, cause) = (Some(Moment::from_millis(5)), Cause::Moved(Origin::Operator));
     let (tag, hash) = (b"blue".to_vec(), UserHash::from_number(hash));
-    SavedUser { tag, hash, backend: 3, seen, mapped_secs: 4, cause, moving: None }
+    SavedUser { tag, hash, backend: 3, seen, mapped_secs: 4, cause, moving: None, foreign: Vec::new() }
 }
 
 #[test]
@@ -167,13 +193,29 @@ fn w07_the_words_of_the_file_stay() {
         cause: Cause::Flushed(Origin::Health),
         until: Some(Moment::from_millis(9)),
     };
+    let limits = Draining { parallel: None, per_sec: Some(50), grace: Some(Duration::from_secs(60)) };
+    let drain = SavedDrain {
+        ip: IpAddr::from([10, 0, 0, 7]),
+        origin: Origin::Operator,
+        started: Moment::from_millis(18),
+        limits,
+        vhosts_before: Some(100),
+        users_at_start: 20,
+        moved: 3,
+    };
+    let placed = Moment::from_millis(6);
+    let uses = [ForeignUse::Session, ForeignUse::Unreachable, ForeignUse::Lookup];
+    let foreign: Vec<_> = uses.into_iter().map(|purpose| SavedForeign { purpose, placed }).collect();
     let changed = Some((Moment::from_millis(17), Origin::Operator));
     let records = [
         Record::Header(1),
         Record::Table(naming(), Duration::from_secs(900)),
         Record::Configured(Arc::new(Host { hostname: Some("a.test".to_owned()), ..host() })),
         Record::Backend(SavedBackend { number: 3, host: Arc::new(host()), changed, is_gone: false }),
+        Record::Drain(drain),
         Record::User(Change::Is(SavedUser { seen: None, moving: Some(moving), ..user(12) })),
+        Record::User(Change::Is(SavedUser { foreign: foreign.clone(), ..user(14) })),
+        Record::User(Change::Is(SavedUser { moving: Some(moving), foreign, ..user(15) })),
         Record::User(Change::Gone { tag: b"blue".to_vec(), hash: UserHash::from_number(13) }),
         Record::Commit,
     ];
@@ -182,7 +224,11 @@ fn w07_the_words_of_the_file_stay() {
         text,
         "homing-director-state\t1\ntable\t900000\t%L{user}\u{1}t%%\t*\nconfigured\t10.0.0.7\t100\tup\tblue\ta.test\n\
          backend\t3\there\t10.0.0.7\t100\tup\tblue\t\t17\toperator\n\
-         user\t12\tblue\t3\t-\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\nforget\t13\tblue\ncommit"
+         drain\t10.0.0.7\toperator\t18\t-\t50\t60000\t100\t20\t3\n\
+         user\t12\tblue\t3\t-\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\n\
+         user\t14\tblue\t3\t5\t4\tmoved-operator\tsession@6\tunreachable@6\tlookup@6\n\
+         user\t15\tblue\t3\t5\t4\tmoved-operator\t10.0.0.1\t-\tflushed-health\t9\tsession@6\tunreachable@6\t\
+         lookup@6\nforget\t13\tblue\ncommit"
     );
 }
 

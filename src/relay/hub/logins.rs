@@ -87,6 +87,24 @@ impl Logins {
         table.incomplete_until.is_some() || of_user.any(|(_, login)| is_unseen(login))
     }
 
+    /// A login that an earlier run gave its backend then, and that may still be under way. Which login process it was is
+    /// not known any more.
+    pub(super) fn take_over(&self, user: UserHash, delivered: Instant, login_time: Duration) {
+        let mut table = self.lock();
+        let end = delivered + login_time + JOIN_TIME;
+        if end <= Instant::now() {
+            return;
+        }
+        if table.by_number.len() >= LOGINS_MAX {
+            table.incomplete_until = table.incomplete_until.max(Some(end));
+            return;
+        }
+        table.so_far += 1;
+        let number = table.so_far;
+        table.by_number.insert((user, number), Login { peer: PeerId(None), delivered: Some(delivered) });
+        table.by_end.insert((end, number), user);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -42,12 +42,15 @@ pub(super) enum Trouble {
     /// It has said something that it must not, so that its connection was closed. It lives.
     #[error("does not speak the protocol")]
     Broken,
+    /// Its connection was closed here, as at the end of this program, or it left in the same moment.
+    #[error("is not connected any more")]
+    Left,
     /// In its words.
     #[error("refuses: {0}")]
     Refused(String),
 }
 
-/// What a login process is asked, and where the answer goes. No answer: it has ended, and its sessions with it.
+/// What a login process is asked, and where the answer goes. Dropped without an answer it means nothing.
 #[derive(Debug)]
 pub(super) struct Ask {
     command: Command,
@@ -115,6 +118,22 @@ impl Hub {
         self.lock().unsure_until = Some(Instant::now() + RETURN_TIME);
     }
 
+    /// Login processes forward sessions of these users, who were given their backends then by an earlier run. They come
+    /// back here by themselves; as long as that takes, no kick is sure to reach them all.
+    pub(super) fn take_over(
+        &self,
+        users: &[(crate::director::core::UserHash, Instant)],
+        login_time: Duration,
+    ) {
+        if users.is_empty() {
+            return;
+        }
+        self.sent_away();
+        for (user, placed) in users {
+            self.logins.take_over(*user, *placed, login_time);
+        }
+    }
+
     /// A connection waits for a free place: kicks miss it until the guard is dropped.
     pub(super) fn keep_waiting(&self) -> impl Drop + '_ {
         struct Waits<'a>(&'a Hub);
@@ -161,7 +180,7 @@ impl Hub {
             let answer = match answer {
                 Ok(answer) => match timeout(deadline - tokio::time::Instant::now(), answer).await {
                     Ok(Ok(answer)) => answer,
-                    Ok(Err(_gone)) => Ok(Heard::default()),
+                    Ok(Err(_dropped)) => Err(Trouble::Left),
                     Err(_) => Err(Trouble::Silent),
                 },
                 Err(trouble) => Err(trouble),
@@ -200,8 +219,8 @@ fn send(
     let (answer, heard) = oneshot::channel();
     let ask = Ask { command: command.clone(), room: Arc::clone(room), answer };
     match member.asks.try_send(ask) {
-        // The receiver tells that it has ended.
-        Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(heard),
+        Ok(()) => Ok(heard),
+        Err(mpsc::error::TrySendError::Closed(_)) => Err(Trouble::Left),
         Err(mpsc::error::TrySendError::Full(_)) => Err(Trouble::Silent),
     }
 }

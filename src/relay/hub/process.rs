@@ -116,16 +116,16 @@ impl Link {
         }
     }
 
-    /// Whoever waits learns whether the sessions have ended with the connection.
+    /// Whoever waits learns whether the sessions have ended with the connection: they have if the process closed it.
     fn end(self, ended: &Ended, asked: &mut mpsc::Receiver<Ask>) {
         asked.close();
-        if ended.is_usual() {
-            return;
+        let outcome = if ended.is_usual() { Ok(Heard::default()) } else { Err(Trouble::Broken) };
+        if outcome.is_err() {
+            self.hub.sent_away();
         }
-        self.hub.sent_away();
         let waiting = std::iter::from_fn(|| asked.try_recv().ok()).map(|ask| ask.answer);
         for answer in self.open.into_values().map(|open| open.answer).chain(waiting) {
-            let _ = answer.send(Err(Trouble::Broken));
+            let _ = answer.send(outcome.clone());
         }
     }
 }

@@ -234,3 +234,25 @@ async fn dr_70_only_so_many_kicks_are_with_the_login_processes() {
     let (_, third) = process.command().await;
     assert!(first.iter().all(|(_, command)| *command != third), "{third}");
 }
+
+/// Login processes come back one by one: the first that is there may not be the one that forwards the user.
+#[tokio::test]
+async fn w07_behind_a_restart_no_kick_is_sure_to_reach_everybody_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_dir = Some(folder.path().to_owned());
+    let settings = DirectorSettings { state_dir, ..director_settings("10.1.0.1 10.1.0.2 10.1.0.3", None) };
+    let before = Director::start(&settings).await.unwrap();
+    let user = UserName::from("foo");
+    let request = PlaceRequest { user: &user, tag: b"" };
+    before.place_foreign(crate::director::ForeignUse::Session, request).await.unwrap();
+    before.finish().await;
+    drop(before);
+    let site = Site::start(100, settings).await;
+    let mut process = LoginProcess::join(&site, 7).await;
+    site.move_foo("10.1.0.1");
+    process.answer(HASH_OF_FOO, &["+0"]).await;
+    assert_foo_stays_moving(&site).await;
+    // Whoever forwards it may end it all the same.
+    site.director.end_foreign(site.director.hash(b"foo"), std::time::Instant::now());
+    assert!(!site.foo_is_moving());
+}

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::numbers::latencies;
 
-const FIRST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
+pub const FIRST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1));
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2));
 /// Users who log in meanwhile; they are on the second backend.
 const OTHERS: usize = 10_000;
@@ -121,7 +121,7 @@ async fn place(director: &Director, user: &UserName) -> homing::director::Placem
 }
 
 /// As a configuration file has them; the default of everything else.
-fn settings() -> DirectorSettings {
+pub fn settings() -> DirectorSettings {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("homing.conf");
     fs::write(&file, format!("protocols = imap\nssl = no\ndirector_mail_servers = {FIRST}\n")).unwrap();

@@ -7,6 +7,7 @@
 
 mod flush;
 mod numbers;
+mod state;
 mod tables;
 
 use serde_json::json;
@@ -18,7 +19,11 @@ fn main() {
     // Cargo adds arguments of its own, as `--bench`.
     let argument = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let users = argument.unwrap_or(USERS);
+    let state = state::measure(users);
     let tables = tables::measure(users);
     let flush = flush::measure(users);
-    println!("{:#}", json!({ "bench": "director", "users": users, "tables": tables, "flush": flush }));
+    println!(
+        "{:#}",
+        json!({ "bench": "director", "users": users, "state": state, "tables": tables, "flush": flush })
+    );
 }

@@ -71,11 +71,11 @@ pub fn measure(users: u32) -> Value {
 }
 
 /// Hashes are spread as those of names are.
-fn user(n: u32) -> UserHash {
+pub fn user(n: u32) -> UserHash {
     UserHash::from_number(n.wrapping_mul(2_654_435_761))
 }
 
-fn table() -> Table {
+pub fn table() -> Table {
     let naming = Naming { format: UsernameFormat::parse("%Lu").unwrap(), master_user_separator: None };
     let rules = Rules {
         naming,

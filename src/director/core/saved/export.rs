@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, SavedBackend, SavedHosts, SavedMove, SavedUser, UnsavedChanges};
+use super::{Change, SavedBackend, SavedForeign, SavedHosts, SavedMove, SavedUser, UnsavedChanges};
 use crate::director::core::{Core, UserCursor, UserKey, backends::HostNumber, moves::Phase, users::User};
 
 impl Core {
@@ -11,7 +11,7 @@ impl Core {
     pub fn begin_saving(&mut self) -> SavedHosts {
         self.users.changed.begin();
         self.moves.changed.begin();
-        self.backends.is_changed = false;
+        (self.backends.is_changed, self.drains.is_changed) = (false, false);
         self.saved_hosts()
     }
 
@@ -26,6 +26,7 @@ impl Core {
     pub fn has_unsaved(&self) -> bool {
         let (users, moves) = (&self.users.changed, &self.moves.changed);
         self.backends.is_changed
+            || self.drains.is_changed
             || users.len() + moves.len() > 0
             || users.is_too_much()
             || moves.is_too_much()
@@ -39,7 +40,9 @@ impl Core {
         let mut changes = Vec::new();
         while changes.len() < most {
             let Some(key) = self.moves.changed.next().or_else(|| self.users.changed.next()) else {
-                let hosts = std::mem::take(&mut self.backends.is_changed).then(|| self.saved_hosts());
+                let are_changed = self.backends.is_changed || self.drains.is_changed;
+                (self.backends.is_changed, self.drains.is_changed) = (false, false);
+                let hosts = are_changed.then(|| self.saved_hosts());
                 return UnsavedChanges::Last(changes, hosts);
             };
             self.users.changed.settle(key);
@@ -68,6 +71,7 @@ impl Core {
             expire: self.expiry.time,
             configured: self.configured.iter().cloned().collect(),
             backends: current.chain(gone).filter_map(row).collect(),
+            drains: self.saved_drains(),
         }
     }
 
@@ -89,6 +93,13 @@ impl Core {
             mapped_secs: user.mapped_secs,
             cause: user.cause,
             moving,
+            foreign: self.saved_foreign(user),
         })
+    }
+
+    fn saved_foreign(&self, user: &User) -> Vec<SavedForeign> {
+        let slot = self.users.find(user.key).filter(|_| user.sessions > 0);
+        let uses = slot.map(|slot| self.users.foreign_uses(slot)).unwrap_or_default();
+        uses.into_iter().map(|(purpose, placed)| SavedForeign { purpose, placed }).collect()
     }
 }

@@ -2,6 +2,7 @@
 //! not know files or formats.
 
 mod changed;
+mod drains;
 mod export;
 mod restore;
 
@@ -11,7 +12,7 @@ pub(super) use changed::Changed;
 pub use changed::{CHANGES_MAX, Change, UnsavedChanges};
 pub use restore::Restored;
 
-use super::{Cause, Host, Moment, Naming, Origin, UserHash};
+use super::{Cause, Draining, ForeignUse, Host, Moment, Naming, Origin, UserHash};
 
 /// A whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,27 @@ pub struct SavedHosts {
     pub configured: Vec<Arc<Host>>,
     /// The table, and backends that are gone but still named by mappings.
     pub backends: Vec<SavedBackend>,
+    /// The drains under way.
+    pub drains: Vec<SavedDrain>,
+}
+
+/// One drain that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedDrain {
+    /// Of which backend.
+    pub ip: IpAddr,
+    /// Who wants it.
+    pub origin: Origin,
+    /// When it began.
+    pub started: Moment,
+    /// How it is to be done.
+    pub limits: Draining,
+    /// The weight before; `None` if it has not been changed yet.
+    pub vhosts_before: Option<u32>,
+    /// Users at the beginning.
+    pub users_at_start: u64,
+    /// Users who have been moved away since.
+    pub moved: u64,
 }
 
 /// One backend.
@@ -57,8 +79,8 @@ pub struct SavedUser {
     pub hash: UserHash,
     /// Where: [`SavedBackend::number`].
     pub backend: u32,
-    /// When the last session ended or the mapping was last confirmed; `None` while there were sessions, which end with
-    /// the program.
+    /// When the last session ended or the mapping was last confirmed; `None` while there were sessions. Those of the
+    /// program end with it.
     pub seen: Option<Moment>,
     /// Since when, in Unix seconds.
     pub mapped_secs: u32,
@@ -66,6 +88,17 @@ pub struct SavedUser {
     pub cause: Cause,
     /// The move under way.
     pub moving: Option<SavedMove>,
+    /// Sessions of other programs, which go on; one for each use.
+    pub foreign: Vec<SavedForeign>,
+}
+
+/// Sessions of a user that other programs forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedForeign {
+    /// What for.
+    pub purpose: ForeignUse,
+    /// When the last one got its place.
+    pub placed: Moment,
 }
 
 /// A move under way. What becomes of it is its target and a time to wait; its flush program is not run again.

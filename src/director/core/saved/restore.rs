@@ -1,8 +1,9 @@
 //! A new core from what an earlier run has written down. The configuration of now counts as at a reload: what it says
 //! differently from the one in force before is changed, and whatever was changed while running stays.
 //!
-//! All sessions have ended with the earlier run, but backends may not have noticed. So users who had sessions count as
-//! seen just now, and where one has to leave a backend the kick delay passes first.
+//! All sessions of our own have ended with the earlier run, but backends may not have noticed. So users who had sessions
+//! count as seen just now, and where one has to leave a backend the kick delay passes first. Those of other programs
+//! live: their users stay where they are, and moves wait for them as before.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -10,7 +11,7 @@ use super::{Saved, SavedHosts, SavedMove, SavedUser};
 use crate::director::core::{
     Action, Cause, Core, HOSTS_MAX, Host, Moment, Origin, Rules, TAGS_MAX, Table, UserKey, VHOSTS_MAX,
     backends::HostNumber,
-    moves::{Move, Phase},
+    moves::{MOVE_TIME, Move, Phase},
     users::Slot,
 };
 
@@ -21,6 +22,8 @@ pub struct Restored {
     pub users: usize,
     /// Those of them whose moves go on, or who have to leave a backend that is gone.
     pub moving: usize,
+    /// Those of them who have sessions that other programs forward.
+    pub foreign: usize,
     /// Were too old.
     pub expired: usize,
     /// Named a backend that is gone and had left it long ago, or had their hash by other rules.
@@ -36,20 +39,22 @@ impl Core {
         let mut core = Self::empty(now, rules);
         let numbers = core.restore_hosts(&saved.hosts);
         // Without sessions nothing can be refused.
-        let told = core.configure(Origin::Configuration, table).unwrap_or_default();
+        let mut told = core.configure(Origin::Configuration, table).unwrap_or_default();
         let mut restored = Restored::default();
         let mut users = saved.users;
         if saved.hosts.naming != naming {
             restored.dropped = users.len();
             users.clear();
         }
-        // The queue of those without session wants this order.
-        users.sort_by_key(|user| user.seen.unwrap_or(now).min(now));
+        // The queue of those without session wants this order. In place, as there may be a million.
+        let seen = |user: &SavedUser| user.seen.unwrap_or(now).min(now);
+        users.sort_unstable_by(|a, b| (seen(a), a.hash, &a.tag).cmp(&(seen(b), b.hash, &b.tag)));
         let mut waiting = Vec::new();
         for user in &users {
             core.restore_user(user, &numbers, &mut restored, &mut waiting);
         }
-        waiting.into_iter().for_each(|(slot, moving)| core.restore_move(slot, moving));
+        waiting.into_iter().for_each(|(slot, moving)| core.restore_move(slot, moving, &mut told));
+        core.restore_drains(&saved.hosts.drains, &mut told);
         core.drop_empty_backends();
         (core, restored, told)
     }
@@ -94,7 +99,9 @@ impl Core {
         let (key, from) = (UserKey { tag: row.tag, hash: user.hash }, row.host.ip);
         let is_gone = self.backends.is_gone(number);
         let seen = user.seen.unwrap_or(self.now).min(self.now);
-        let is_held = user.seen.is_none() || user.moving.is_some();
+        // Where a move has got behind the sessions, there were none.
+        let has_foreign = !user.foreign.is_empty() && user.moving.is_none_or(|moving| moving.until.is_none());
+        let is_held = user.seen.is_none() || user.moving.is_some() || has_foreign;
         if !is_held && self.expiry.end_of(seen) <= self.now {
             restored.expired += 1;
             return;
@@ -108,17 +115,32 @@ impl Core {
         self.users.set_mapped(slot, user.mapped_secs);
         self.backends.note_left(number, seen);
         restored.users += 1;
+        restored.foreign += usize::from(has_foreign);
+        for foreign in user.foreign.iter().filter(|_| has_foreign) {
+            self.users.enter_foreign(slot, foreign.purpose, foreign.placed.min(self.now));
+        }
+        // A backend that is gone keeps those who have sessions there; those who had left it wait by themselves.
+        let must_leave = is_gone && is_held && !has_foreign;
         let leave = || SavedMove { from, to: None, cause: Cause::Flushed(Origin::Restored), until: None };
-        if let Some(moving) = user.moving.or_else(|| (is_gone && is_held).then(leave)) {
+        if let Some(moving) = user.moving.or_else(|| must_leave.then(leave)) {
             restored.moving += 1;
             waiting.push((slot, moving));
         }
     }
 
-    /// A move goes on where its sessions have ended: the user is at the target, and logins wait.
-    fn restore_move(&mut self, slot: Slot, moving: SavedMove) {
+    /// A move goes on where its sessions have ended: the user is at the target, and logins wait. Sessions of other
+    /// programs have not: they are told again to end.
+    fn restore_move(&mut self, slot: Slot, moving: SavedMove, told: &mut Vec<Action>) {
         let Some(user) = self.users.row(slot) else { return };
         let (key, host) = (user.key, user.host);
+        if user.sessions > 0 {
+            let SavedMove { to, cause, .. } = moving;
+            let Some(from) = self.backends.row(host).map(|row| Arc::clone(&row.host)) else { return };
+            let (phase, deadline) = (Phase::Ending { stuck: false }, self.now.after(MOVE_TIME));
+            self.moves.set(key, Move { from, to, cause, flush: None, phase, deadline });
+            self.users.set_moving(slot, true, self.now);
+            return told.extend(self.kicks(key));
+        }
         let latest = self.now.after(self.rules.kick_delay);
         let deadline = moving.until.unwrap_or(latest).min(latest);
         let target = self.move_target(key, moving.to);

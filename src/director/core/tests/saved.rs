@@ -21,9 +21,26 @@ impl Checked {
         let table = Table { hosts: hosts_of_vector(hosts), rules: self.core.rules.clone() };
         let (core, restored, told) = Core::restored(self.now, table, saved);
         self.core = core;
-        self.live.clear();
+        let before = std::mem::take(&mut self.live);
+        for foreign in self.core.foreign_sessions() {
+            let was = before.iter().find(|(old, _)| old.user() == foreign.session.user());
+            self.live.insert(foreign.session, *was.unwrap().1);
+        }
         self.heard(told);
         restored
+    }
+
+    /// A session of another program.
+    fn enter_foreign(&mut self, name: &str, purpose: ForeignUse) -> SessionKey {
+        let placed = self.core.place_foreign(self.now, b"", self.hash(name), purpose).unwrap();
+        self.live.insert(placed.session, placed.host.ip);
+        self.check();
+        placed.session
+    }
+
+    fn foreign(&self, name: &str) -> Vec<(ForeignUse, Moment)> {
+        let of_user = |foreign: &ForeignSession| foreign.session.user().hash() == self.hash(name);
+        self.core.foreign_sessions().filter(of_user).map(|one| (one.purpose, one.placed)).collect()
     }
 
     fn idle(&mut self, name: &str) {
@@ -271,4 +288,129 @@ fn w07_loading_overwrites_nobody_who_is_logged_in() {
     core.pass(KICK_DELAY_SECS);
     assert_eq!(core.visit("foo"), "10.1.0.1");
     assert_eq!(core.apply(load("foo", &core, "10.1.0.8")), Err(OperationError::UnknownHost(ip("10.1.0.8"))));
+}
+
+/// A session of another program does not notice the restart: the user stays, though nothing else holds the mapping.
+#[test]
+fn w07_foreign_sessions_hold_their_users_behind_a_restart() {
+    let mut core = Checked::three();
+    core.move_user("user1", "10.1.0.3").unwrap();
+    let started = core.now;
+    core.enter_foreign("user1", ForeignUse::Lookup);
+    core.sleep(Duration::from_secs(3));
+    core.enter("user1");
+    core.enter_foreign("user1", ForeignUse::Session);
+    let again = core.enter_foreign("user1", ForeignUse::Session);
+    core.enter_foreign("foo", ForeignUse::Unreachable);
+    core.release(again);
+    core.pass(10 * EXPIRE_SECS);
+    let restored = core.restart(THREE);
+    assert_eq!(restored, Restored { users: 2, foreign: 2, ..Restored::default() });
+    let later = started.after(Duration::from_secs(3));
+    assert_eq!(core.foreign("user1"), [(ForeignUse::Session, later), (ForeignUse::Lookup, started)]);
+    core.pass(10 * EXPIRE_SECS);
+    assert_eq!(core.visit("user1"), "10.1.0.3");
+    let told = core.move_user("user1", "10.1.0.1").unwrap();
+    assert_eq!(told.iter().filter(|action| matches!(action, Action::Kick { .. })).count(), 2, "{told:?}");
+    assert!(matches!(core.login("user1"), Err(Wait::Moving { sessions: 2, .. })));
+    let sessions: Vec<_> = core.core.foreign_sessions().map(|foreign| foreign.session).collect();
+    core.release_all(sessions);
+    core.pass(KICK_DELAY_SECS);
+    assert_eq!(core.visit("user1"), "10.1.0.1");
+    assert_eq!(core.foreign("user1"), []);
+}
+
+#[test]
+fn w07_a_move_under_way_waits_for_foreign_sessions_behind_a_restart() {
+    let mut core = Checked::three();
+    core.enter_foreign("user1", ForeignUse::Session);
+    core.enter("user1");
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.told.clear();
+    let restored = core.restart(THREE);
+    assert_eq!(restored, Restored { users: 1, moving: 1, foreign: 1, ..Restored::default() });
+    let session = core.core.foreign_sessions().next().unwrap().session;
+    assert!(core.told.contains(&Action::Kick { session }), "{:?}", core.told);
+    core.pass(10 * KICK_DELAY_SECS);
+    let from = ip("10.1.0.2");
+    assert_eq!(core.login("user1"), Err(Wait::Moving { from, sessions: 1, stuck: false }));
+    core.release(session);
+    assert!(matches!(core.login("user1"), Err(Wait::KickDelay { .. })));
+    core.pass(KICK_DELAY_SECS);
+    assert_eq!(core.visit("user1"), "10.1.0.3");
+}
+
+#[test]
+fn w07_foreign_sessions_hold_a_backend_that_is_gone() {
+    let mut core = Checked::three();
+    core.enter_foreign("foo", ForeignUse::Session);
+    let restored = core.restart("10.1.0.1=100");
+    assert_eq!(restored, Restored { users: 1, foreign: 1, ..Restored::default() });
+    assert_eq!(core.visit("foo"), "10.1.0.3");
+    let session = core.core.foreign_sessions().next().unwrap().session;
+    core.release(session);
+    assert_eq!(core.visit("foo"), "10.1.0.1");
+}
+
+/// Their coming and going is written down though the user is held all the time.
+#[test]
+fn w07_foreign_sessions_are_changes() {
+    let mut core = Checked::three();
+    core.enter("user1");
+    save(&mut core.core);
+    let uses = |core: &mut Checked| {
+        let UnsavedChanges::Last(changes, None) = core.core.take_unsaved(10) else { panic!("one user") };
+        let [Change::Is(user)] = &*changes else { panic!("{changes:?}") };
+        user.foreign.iter().map(|foreign| foreign.purpose).collect::<Vec<_>>()
+    };
+    let session = core.enter_foreign("user1", ForeignUse::Session);
+    assert_eq!(uses(&mut core), [ForeignUse::Session]);
+    core.release(session);
+    assert_eq!(uses(&mut core), []);
+    core.enter("user1");
+    assert!(!core.core.has_unsaved(), "sessions of our own are not counted");
+}
+
+/// A drain that a restart interrupts goes on: with its limits, its counts, and the weight that can be given back.
+#[test]
+fn w41_a_drain_goes_on_behind_a_restart() {
+    let mut core = Checked::three();
+    let (foo, backend) = (core.enter("foo"), ip("10.1.0.3"));
+    core.move_user("user1", "10.1.0.3").unwrap();
+    core.apply(Operation::SetVhosts { ip: backend, vhosts: 70 }).unwrap();
+    save(&mut core.core);
+    let draining = Draining { parallel: Some(7), per_sec: Some(9), grace: Some(Duration::from_secs(5)) };
+    core.apply(Operation::Drain { ip: backend, draining }).unwrap();
+    let UnsavedChanges::Last(_, Some(hosts)) = core.core.take_unsaved(10) else { panic!("nothing to write") };
+    assert_eq!(hosts.drains.first().map(|drain| drain.vhosts_before), Some(Some(70)));
+    core.busy.0.insert(foo);
+    let started = core.now;
+    core.pass(KICK_DELAY_SECS + 1);
+    assert!(core.core.has_unsaved(), "a user was moved");
+    core.restart(THREE);
+    let drain = core.core.drain_of(core.now, backend).unwrap();
+    assert_eq!((drain.vhosts_before, drain.users_at_start, drain.moved), (Some(70), 2, 1));
+    assert_eq!(
+        (drain.started, drain.origin, drain.parallel, drain.per_sec),
+        (started, Origin::Operator, 7, 9)
+    );
+    assert_eq!((drain.grace, drain.users_left), (Duration::from_secs(5), 1));
+    core.pass(10);
+    core.pass(10);
+    assert_eq!(core.core.drain_of(core.now, backend).unwrap().state, DrainState::Safe);
+    core.apply(Operation::StopDrain { ip: backend, restore: true }).unwrap();
+    assert_eq!(core.core.hosts().get(backend).unwrap().vhosts, 70);
+    core.restart(THREE);
+    assert_eq!(core.core.drains(core.now), [], "what has ended is over");
+}
+
+#[test]
+fn w41_a_backend_that_the_configuration_uses_again_is_not_drained_behind_a_restart() {
+    let mut core = Checked::three();
+    let backend = ip("10.1.0.3");
+    core.apply(Operation::Drain { ip: backend, draining: Draining::default() }).unwrap();
+    core.restart("10.1.0.1=100,10.1.0.2=100,10.1.0.3=60");
+    let drain = core.core.drain_of(core.now, backend).unwrap();
+    assert_eq!(drain.state, DrainState::Ended(DrainEnd::BackInUse(Origin::Configuration)));
+    assert_eq!(core.core.hosts().get(backend).unwrap().vhosts, 60);
 }

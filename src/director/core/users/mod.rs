@@ -17,7 +17,7 @@ use sessions::Sessions;
 pub(super) use slab::Slot;
 use slots::Slots;
 
-use super::{Cause, Moment, UserHash, backends::HostNumber, saved::Changed};
+use super::{Cause, ForeignSession, ForeignUse, Moment, UserHash, backends::HostNumber, saved::Changed};
 
 /// Tags by the order in which they were first configured, so that a key stays small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,10 @@
 //! The sessions: rows of 24 bytes, those of one user in a list that starts in the user's row. Neither coming nor going
 //! searches anything, however many there are.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Moment, Slot, User, UserKey, Users,
+    ForeignSession, ForeignUse, Moment, Slot, User, UserKey, Users,
     links::{Links, List},
     slab::Slab,
 };
@@ -35,6 +37,8 @@ pub(super) struct Session {
     number: u64,
     user: Slot,
     links: Links,
+    /// Another program's.
+    foreign: Option<ForeignUse>,
 }
 
 /// All sessions.
@@ -42,11 +46,13 @@ pub(super) struct Session {
 pub(super) struct Sessions {
     rows: Slab<Session>,
     so_far: u64,
+    /// When those of other programs got their places.
+    foreign_since: BTreeMap<Slot, Moment>,
 }
 
 impl Sessions {
     pub(super) const fn new() -> Self {
-        Self { rows: Slab::new(), so_far: 0 }
+        Self { rows: Slab::new(), so_far: 0, foreign_since: BTreeMap::new() }
     }
 }
 
@@ -63,9 +69,27 @@ impl User {
 impl Users {
     /// Adds a session. `None` if four thousand million are not enough.
     pub(in super::super) fn enter(&mut self, slot: Slot) -> Option<SessionKey> {
+        self.add_session(slot, None)
+    }
+
+    /// [`Users::enter`] for a session of another program, which got its place then.
+    pub(in super::super) fn enter_foreign(
+        &mut self,
+        slot: Slot,
+        purpose: ForeignUse,
+        placed: Moment,
+    ) -> Option<SessionKey> {
+        let session = self.add_session(slot, Some(purpose))?;
+        self.sessions.foreign_since.insert(session.slot, placed);
+        self.note(slot);
+        Some(session)
+    }
+
+    fn add_session(&mut self, slot: Slot, foreign: Option<ForeignUse>) -> Option<SessionKey> {
         let key = self.row(slot)?.key;
         let number = self.sessions.so_far + 1;
-        let session = self.sessions.rows.insert(Session { number, user: slot, links: Links::default() })?;
+        let row = Session { number, user: slot, links: Links::default(), foreign };
+        let session = self.sessions.rows.insert(row)?;
         self.sessions.so_far = number;
         let mut list = self.row(slot)?.session_list();
         list.push(&mut self.sessions.rows, session, |session| &mut session.links);
@@ -78,7 +102,7 @@ impl Users {
     /// starts. `None` if it has been removed before.
     pub(in super::super) fn leave(&mut self, session: SessionKey, now: Moment) -> Option<(Slot, u32)> {
         let row = self.sessions.rows.row(session.slot).filter(|row| row.number == session.number)?;
-        let slot = row.user;
+        let (slot, foreign) = (row.user, row.foreign);
         let mut list = self.row(slot)?.session_list();
         list.unlink(&mut self.sessions.rows, session.slot, |session| &mut session.links);
         self.sessions.rows.remove(session.slot);
@@ -87,6 +111,10 @@ impl Users {
             user.sessions = user.sessions.saturating_sub(1);
             user.seen = now;
         });
+        if foreign.is_some() {
+            self.sessions.foreign_since.remove(&session.slot);
+            self.note(slot);
+        }
         self.row(slot).map(|user| (slot, user.sessions))
     }
 
@@ -104,6 +132,32 @@ impl Users {
             let number = self.sessions.rows.row(slot)?.number;
             Some(SessionKey { user: key?, number, slot })
         })
+    }
+
+    /// The sessions of other programs.
+    pub(in super::super) fn foreign_sessions(&self) -> impl Iterator<Item = ForeignSession> {
+        self.sessions.foreign_since.iter().filter_map(|(slot, placed)| {
+            let row = self.sessions.rows.row(*slot)?;
+            let session = SessionKey { user: self.row(row.user)?.key, number: row.number, slot: *slot };
+            Some(ForeignSession { session, purpose: row.foreign?, placed: *placed })
+        })
+    }
+
+    /// For what other programs have sessions of a user, and when the last one of each kind got its place.
+    pub(in super::super) fn foreign_uses(&self, slot: Slot) -> Vec<(ForeignUse, Moment)> {
+        let mut uses = BTreeMap::<ForeignUse, Moment>::new();
+        if self.sessions.foreign_since.is_empty() {
+            return Vec::new();
+        }
+        for session in self.sessions(slot) {
+            let purpose = self.sessions.rows.row(session.slot).and_then(|row| row.foreign);
+            let placed = self.sessions.foreign_since.get(&session.slot);
+            if let (Some(purpose), Some(placed)) = (purpose, placed) {
+                let last = uses.entry(purpose).or_default();
+                *last = (*last).max(*placed);
+            }
+        }
+        uses.into_iter().collect()
     }
 
     /// Number of sessions, logins in progress included.
