@@ -5,6 +5,7 @@ mod file;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{self, Read},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -27,6 +28,9 @@ use file::{HostItem, Item, UserItem, Who};
 
 /// Bytes of names in one request: with their escapes they fit a line.
 const NAMES_BYTES_MAX: usize = 480;
+
+/// Longest file. A million users are some 70 MB.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Lines that are told of if they are not understood: enough to see what kind of file it is.
 const BAD_LINES_MAX: usize = 20;
@@ -82,12 +86,17 @@ impl Load {
 }
 
 fn read(file: Option<&Path>) -> Result<Vec<u8>, Fault> {
+    let text = match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => File::open(file).and_then(|file| read_some(file, FILE_BYTES_MAX)),
+        None => read_some(io::stdin().lock(), FILE_BYTES_MAX),
+    };
+    text.map_err(|error| Fault::Data(format!("{}: {error}", file.unwrap_or(Path::new("-")).display())))
+}
+
+fn read_some(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    match file.filter(|file| *file != Path::new("-")) {
-        Some(file) => std::fs::read(file),
-        None => io::stdin().lock().read_to_end(&mut text).map(|_| text),
-    }
-    .map_err(|error| Fault::Data(format!("{}: {error}", file.unwrap_or(Path::new("-")).display())))
+    from.take(most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
 }
 
 /// How far it is.
@@ -300,5 +309,17 @@ impl Shown for Outcome {
             "users": { "loaded": self.loaded, "kept": self.kept },
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        assert_eq!(read_some(&b"abc"[..], 3).unwrap(), b"abc");
+        let refused = read_some(io::repeat(b'a'), 3).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
     }
 }
