@@ -349,6 +349,8 @@ fn w07_foreign_sessions_hold_a_backend_that_is_gone() {
     assert_eq!(core.visit("foo"), "10.1.0.3");
     let session = core.core.foreign_sessions().next().unwrap().session;
     core.release(session);
+    assert!(matches!(core.login("foo"), Err(Wait::KickDelay { .. })), "the backend gets time to be done");
+    core.pass(2);
     assert_eq!(core.visit("foo"), "10.1.0.1");
 }
 
