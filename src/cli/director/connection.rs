@@ -15,6 +15,9 @@ use crate::cli::{
     place::Place,
 };
 
+/// Rows of one answer: a director with more users than any is asked for parts. Some gigabytes at most.
+const ROWS_MAX: usize = 20_000_000;
+
 /// One connection.
 pub(super) struct Connection {
     link: Link,
@@ -27,6 +30,13 @@ pub(super) struct Connection {
 struct Answer {
     rows: Vec<Row>,
     reply: Option<Reply>,
+}
+
+impl Answer {
+    /// `None` if there are too many.
+    fn add(&mut self, row: Row, most: usize) -> Option<()> {
+        (self.rows.len() < most).then(|| self.rows.push(row))
+    }
 }
 
 impl Connection {
@@ -130,7 +140,9 @@ impl Connection {
         loop {
             while let Some(event) = self.client.poll_event() {
                 match event {
-                    ClientEvent::Row(row) => answer.rows.push(row),
+                    ClientEvent::Row(row) => {
+                        answer.add(row, ROWS_MAX).ok_or_else(|| self.odd("no end of"))?
+                    }
                     ClientEvent::RowsEnd => return Ok(answer),
                     ClientEvent::Reply(reply) => {
                         answer.reply = Some(reply);
@@ -164,5 +176,18 @@ fn fault(failure: &Failure) -> Fault {
         FailureKind::NotFound => Fault::NotFound(text),
         FailureKind::TryAgain | FailureKind::Refused => Fault::NotDone(text),
         FailureKind::Unknown => Fault::Protocol(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_end_is_refused() {
+        let mut answer = Answer { rows: Vec::new(), reply: None };
+        let row = || Row::RemovedHost("10.0.0.1".parse().unwrap());
+        assert!(answer.add(row(), 2).is_some() && answer.add(row(), 2).is_some());
+        assert!(answer.add(row(), 2).is_none());
     }
 }
