@@ -66,21 +66,32 @@ impl Director {
         request: PlaceRequest<'_>,
     ) -> Result<ForeignPlace, ForeignError> {
         let placement = self.place_somewhere(QUEUE_TIME, request, SessionPlace::Elsewhere(purpose)).await?;
-        let expire = self.foreign.lock().expire;
-        // The placement is there: the rules of hashing stay as they are until it is gone.
-        let user = self.tables.hash(request.user);
+        self.hold_foreign(purpose, request.tag, placement)
+    }
+
+    fn hold_foreign(
+        &self,
+        purpose: ForeignUse,
+        tag: &[u8],
+        placement: Placement,
+    ) -> Result<ForeignPlace, ForeignError> {
+        let (expire, user) = (self.foreign.lock().expire, placement.user());
         let place = ForeignPlace {
             user,
             ip: placement.ip(),
             hostname: placement.hostname().map(ToOwned::to_owned),
             refresh_secs: expire.as_secs() / 2,
         };
-        let key = Key { user, purpose, tag: request.tag.into() };
+        let key = Key { user, purpose, tag: tag.into() };
         let time = match purpose {
             ForeignUse::Session | ForeignUse::Unreachable => expire,
             ForeignUse::Lookup => LOOKUP_TIME.min(expire),
         };
         self.foreign.hold(key, placement, Instant::now(), time)?;
+        // If a move has begun since the place was given, its kick came too early for this session.
+        if self.tables.read(|core, _| core.is_moving(user)) {
+            self.tables.foreign_kicks().add([user]);
+        }
         Ok(place)
     }
 

@@ -4,8 +4,8 @@
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use super::{
-    Action, Core, HOSTS_MAX, Host, Hosts, OperationError, Origin, Ring, Rules, TAGS_MAX, Table, VHOSTS_MAX,
-    hosts::VHOSTS_DEFAULT,
+    Action, Core, HOSTS_MAX, Host, Hosts, OperationError, Origin, Ring, Rules, STEP_USERS_MAX, TAGS_MAX,
+    Table, VHOSTS_MAX, hosts::VHOSTS_DEFAULT,
 };
 
 type Outcome = Result<Vec<Action>, OperationError>;
@@ -103,6 +103,8 @@ impl Core {
         let renamed = table.rules.naming != self.rules.naming;
         self.check_naming(&table.rules)?;
         if table.rules.longest_use() != self.expiry.time {
+            // Who is too old by now must be written down as such: a restart does not know the time of before.
+            self.users.expire(self.now, self.expiry, STEP_USERS_MAX);
             self.expiry.change(self.now, table.rules.longest_use());
         }
         if table.rules.kick_delay != self.rules.kick_delay {

@@ -171,6 +171,24 @@ async fn a_user_is_moved_once_the_foreign_sessions_are_over() {
     assert_eq!(tokio::time::timeout(PATIENCE, login).await.unwrap().unwrap(), ip);
 }
 
+/// The move begins when the place is given but not held yet.
+#[tokio::test]
+async fn a_move_that_begins_while_a_place_is_given_is_told_when_it_is_held() {
+    let director = director("10.1.0.1-10.1.0.3").await;
+    let foo = UserName::from("foo");
+    let request = PlaceRequest { user: &foo, tag: b"" };
+    let elsewhere = SessionPlace::Elsewhere(ForeignUse::Session);
+    let placement = director.place_somewhere(QUEUE_TIME, request, elsewhere).await.unwrap();
+    let (user, ip) = (placement.user(), "10.1.0.1".parse().unwrap());
+    assert_ne!(placement.ip(), ip);
+    director.apply(Origin::Operator, Operation::MoveUser { user, ip }).unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(50), director.foreign_kicked()).await;
+    assert!(early.is_err(), "nothing is held yet");
+    director.hold_foreign(ForeignUse::Session, b"", placement).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), director.foreign_kicked()).await;
+    assert_eq!(told.ok(), Some(user));
+}
+
 #[tokio::test]
 async fn kicks_of_users_without_foreign_sessions_are_not_told() {
     let director = director("10.1.0.1").await;

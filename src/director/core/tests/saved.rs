@@ -255,6 +255,20 @@ fn w07_changes_are_noted_once_and_completely() {
 }
 
 #[test]
+fn w07_who_is_too_old_when_the_time_changes_does_not_come_back_with_a_restart() {
+    let mut core = Checked::three();
+    core.idle("foo");
+    save(&mut core.core);
+    let rules = core.core.rules.clone();
+    core.sleep(rules.expire);
+    let rules = Rules { expire: rules.expire * 2, ..rules };
+    core.apply(Operation::Configure(Table { hosts: hosts_of_vector(THREE), rules })).unwrap();
+    let gone = Change::Gone { tag: Vec::new(), hash: core.hash("foo") };
+    let UnsavedChanges::Last(changes, _) = core.core.take_unsaved(10) else { panic!("few changes") };
+    assert_eq!(changes, [gone]);
+}
+
+#[test]
 fn w07_too_many_changes_are_written_down_anew() {
     let mut core = Core::new(Moment::default(), table(THREE));
     core.begin_saving();
