@@ -137,7 +137,7 @@ fn transcripts_replay() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     planned.get(number).map(|p| (number, p))
                 } {
-                    if let Err(error) = replay(number, planned) {
+                    if let Err(error) = replay_as_recorded(number, planned) {
                         failures.lock().unwrap().push(format!("{}: {error}", planned.name));
                     }
                 }
@@ -148,6 +148,23 @@ fn transcripts_replay() {
     failures.sort();
     println!("{} transcripts replayed", planned.len());
     assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), planned.len(), failures.join("\n"));
+}
+
+/// In these the auth service comes back while the client speaks, on another connection: the recorded order is one of
+/// two, and either is right. It has to be met in one of [`RACE_ATTEMPTS`].
+const RACES: [&str; 1] = ["auth-drop-pending"];
+const RACE_ATTEMPTS: usize = 3;
+
+fn replay_as_recorded(number: usize, planned: &Planned) -> Result<(), String> {
+    let attempts = if RACES.contains(&planned.name.as_str()) { RACE_ATTEMPTS } else { 1 };
+    let mut outcome = replay(number, planned);
+    for _ in 1..attempts {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = replay(number, planned);
+    }
+    outcome
 }
 
 /// Plays one transcript in a loopback network of its own.
