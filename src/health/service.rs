@@ -176,7 +176,7 @@ impl Shared {
             Decision::Suspect { tag, service, failed, of } => {
                 let (tag, name) = (homing_wire::printable(&tag), service.auth_name());
                 tracing::error!(
-                    "{name} has failed at {failed} of {of} backends with tag '{tag}': taken for a fault on this side, so they stay up"
+                    "{name} has failed at {failed} of {of} backends with tag '{tag}': taken for a fault on this side, so no more are taken down"
                 );
             }
             Decision::Relieved { tag, service } => {

@@ -80,6 +80,10 @@ fn what_is_wrong_is_told() {
             "c.conf:3: warning: health_timeout: longer than health_interval",
         ),
         (
+            "health_check = connect\nhealth_interval = 1 secs",
+            "c.conf:3: warning: health_timeout: longer than health_interval",
+        ),
+        (
             "health_check = connect\npassdb {\n driver = static\n args = password=x proxy=y port=10143\n}",
             "c.conf:2: warning: health_port: imap is checked at port 143, but the passdb sends logins to another",
         ),

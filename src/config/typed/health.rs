@@ -114,7 +114,9 @@ fn warn_of_contradictions(top: &View<'_>, checks: &[CheckSettings], auth: &AuthS
     if top.time("health_timeout") > top.time("health_interval") {
         let text =
             "health_timeout: longer than health_interval, so backends that hang are checked less often";
-        report.warning(top.position("health_timeout"), text);
+        // Whichever of the two somebody has written.
+        let name = if top.is_set("health_timeout") { "health_timeout" } else { "health_interval" };
+        report.warning(top.position(name), text);
     }
     let logs_in = checks.iter().any(|check| check.depth == CheckDepth::Login);
     if top.is_set("health_user") && !logs_in {
